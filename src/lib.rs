@@ -1,0 +1,29 @@
+//! Processes, locks and worker pools in shared memory that survive the death of any participant.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+mod error;
+#[cfg(feature = "capi")]
+pub mod ffi;
+mod pool;
+mod process;
+mod shared;
+mod sync;
+mod sys;
+
+pub use error::{Error, Result};
+pub use pool::{Batch, Pool, PoolBuilder, PoolStatistics, TaskError, WorkerStatistics};
+pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
+pub use shared::Shareable;
+pub use shared::shared::Shared;
+pub use sync::backoff::Backoff;
+pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
+pub use sync::statistics::MutexStatistics;
+#[doc(hidden)]
+pub use shared::shareable::assert_pod as __assert_pod;
+
+/// How many CPUs this process may use: those of its affinity mask, or fewer if its control group has a
+/// quota (rounded up). At least 1.
+#[must_use]
+pub fn cpu_count() -> usize {
+    sys::cpu::count() as usize
+}

@@ -1,0 +1,281 @@
+//! The host's side: makes the pool, hands out jobs, waits for them, and lets go.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+use super::arena::Arena;
+use super::code::Code;
+use super::control::{self, Shared, outcome, request};
+use super::job::Books;
+use super::supervisor::{self, LOOK, Plan, Watched};
+use super::word::MAX_WORKERS;
+use crate::error::{Error, Result};
+use crate::sync::mutex::Mutex;
+use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::clock::{self, Deadline};
+use crate::sys::fd::Fd;
+use crate::sys::fork::{self, Fork};
+use crate::sys::map::Mapping;
+use crate::sys::{cpu, futex, pidfd, proc, stdio, thread};
+
+/// What a pool is made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    /// 0: as many as this process may use CPUs.
+    pub(crate) workers: usize,
+    pub(crate) max_attempts: u32,
+    /// 0: as much address space as the machine has memory.
+    pub(crate) arena_size: usize,
+    pub(crate) initializer: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
+    pub(crate) initializer_argument: *mut c_void,
+    pub(crate) ignore_interrupt: bool,
+    pub(crate) flush: Option<fn()>,
+}
+
+impl Options {
+    pub(crate) const DEFAULT: Self = Self {
+        workers: 0,
+        max_attempts: 1,
+        arena_size: 0,
+        initializer: None,
+        initializer_argument: core::ptr::null_mut(),
+        ignore_interrupt: false,
+        flush: None,
+    };
+}
+
+/// The process that made a pool. It lives in a mapping of its own, so that it needs no heap.
+pub(crate) struct Host {
+    generation: u64,
+    born: u64,
+    pub(super) shared: Shared,
+    /// Unmapped with the host.
+    _control: Mapping,
+    pub(super) code: Code,
+    supervisor: Fd,
+    /// Its other end is the supervisor's: at its end when we are gone.
+    _lifeline: Fd,
+    commands: Fd,
+    pub(super) books: Mutex<Books>,
+    /// Threads inside a call.
+    users: AtomicU32,
+    collected: AtomicU32,
+}
+
+impl Host {
+    /// Makes a pool and waits until its workers are ready.
+    ///
+    /// # Safety
+    /// As a fork, if other threads run: what the initializer and the tasks do must be safe then. The
+    /// initializer must be safe to call with its argument in a child.
+    pub(crate) unsafe fn start(options: &Options) -> Result<NonNull<Self>> {
+        let workers = if options.workers == 0 { cpu::count() as usize } else { options.workers };
+        if workers > MAX_WORKERS {
+            return Err(Error::InvalidArgument);
+        }
+        let arena = match options.arena_size {
+            0 => default_arena()?,
+            size => Arena::new(size)?,
+        };
+        let control = control::allocate(workers)?;
+        let place = Mapping::private(size_of::<Self>())?;
+        let code = Code::now()?;
+        // SAFETY: both mappings go into the host, which outlives the view; the block is new and large enough.
+        let shared = unsafe { Shared::new(&control, arena.memory(), workers) };
+        let plan = Plan {
+            shared,
+            max_attempts: options.max_attempts,
+            initializer: options.initializer,
+            initializer_argument: options.initializer_argument,
+            ignore_interrupt: options.ignore_interrupt,
+            flush: options.flush,
+        };
+        let commands = Fd::event()?;
+        let (lifeline_end, lifeline) = Fd::pipe()?;
+        let host = pidfd::open(proc::pid())?;
+        let single = fork::is_single_threaded();
+        stdio::flush(single);
+        if let Some(flush) = options.flush {
+            flush();
+        }
+        // The watch descriptors are both processes' until each closes what is the other's.
+        let watched = Watched { host, lifeline: lifeline_end, commands };
+        // SAFETY: by contract, or there is no other thread.
+        let supervisor = match unsafe { fork_supervisor(single) }? {
+            None => {
+                drop(lifeline);
+                supervisor::run(plan, watched)
+            }
+            Some(supervisor) => supervisor,
+        };
+        let Watched { commands, .. } = watched;
+        let host = Self {
+            generation: thread::generation(),
+            born: clock::now(),
+            shared,
+            _control: control,
+            code,
+            supervisor,
+            _lifeline: lifeline,
+            commands,
+            books: Mutex::new(Books::new(arena)),
+            users: AtomicU32::new(0),
+            collected: AtomicU32::new(0),
+        };
+        let place = place.leak().cast::<Self>();
+        // SAFETY: large enough and page-aligned.
+        unsafe { place.write(host) };
+        // SAFETY: just written.
+        if let Err(error) = unsafe { place.as_ref() }.await_ready() {
+            // SAFETY: nobody else knows of it.
+            unsafe { Self::free(place) };
+            return Err(error);
+        }
+        Ok(place)
+    }
+
+    fn await_ready(&self) -> Result<()> {
+        let ready = &self.shared.control().ready;
+        loop {
+            let seen = ready.load(Ordering::Acquire);
+            if seen & LOOK != 0 || self.outcome() != outcome::RUNNING {
+                return Err(Error::ChildLost);
+            }
+            if seen as usize >= self.shared.workers {
+                return Ok(());
+            }
+            // SAFETY: the control block is mapped.
+            unsafe { futex::wait(ready.as_ptr(), seen, Deadline::FOREVER, 0) };
+        }
+    }
+
+    /// What became of the pool; a supervisor that was killed has broken it.
+    pub(super) fn outcome(&self) -> u32 {
+        match self.shared.control().outcome.load(Ordering::Acquire) {
+            outcome::RUNNING if pidfd::wait_end(self.supervisor.raw(), Deadline::NOW).unwrap_or(true) => {
+                // It may have said how in between.
+                let said = &self.shared.control().outcome;
+                let (from, to) = (outcome::RUNNING, outcome::BROKEN);
+                said.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).err().unwrap_or(to)
+            }
+            said => said,
+        }
+    }
+
+    /// Wakes the supervisor, to look at what was condemned or requested.
+    pub(super) fn command(&self) {
+        self.commands.signal_event();
+    }
+
+    /// Runs a call, unless this process did not make the pool; keeps `free` from pulling the ground away.
+    pub(crate) fn enter<R>(&self, call: impl FnOnce(&Self) -> Result<R>) -> Result<R> {
+        if self.generation != thread::generation() {
+            return Err(Error::NotPermitted);
+        }
+        self.users.fetch_add(1, Ordering::Acquire);
+        let result = call(self);
+        // Release: all uses are over when `free` sees that there are none.
+        if self.users.fetch_sub(1, Ordering::Release) == 1 && self.request() == request::TERMINATE {
+            futex::wake(self.users.as_ptr(), 1);
+        }
+        result
+    }
+
+    pub(super) fn request(&self) -> u32 {
+        self.shared.control().request.load(Ordering::Acquire)
+    }
+
+    /// No new work; workers leave when all is done.
+    pub(crate) fn close(&self) -> Result<()> {
+        let request = &self.shared.control().request;
+        let _ = request.compare_exchange(request::RUN, request::CLOSE, Ordering::AcqRel, Ordering::Relaxed);
+        self.shared.announce_work(usize::MAX);
+        self.command();
+        Ok(())
+    }
+
+    /// Ends all workers; pending work is cancelled.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        self.shared.control().request.store(request::TERMINATE, Ordering::Release);
+        self.command();
+        Ok(())
+    }
+
+    /// Waits until all workers and the supervisor have ended.
+    pub(crate) fn join(&self, deadline: Deadline) -> Result<()> {
+        if self.request() == request::RUN && self.outcome() == outcome::RUNNING {
+            return Err(Error::InvalidArgument);
+        }
+        if !pidfd::wait_end(self.supervisor.raw(), deadline)? {
+            return Err(if deadline.is_now() { Error::WouldBlock } else { Error::TimedOut });
+        }
+        if self.collected.swap(1, Ordering::Relaxed) == 0 {
+            let _ = pidfd::join(self.supervisor.raw(), Deadline::FOREVER);
+        }
+        Ok(())
+    }
+
+    /// Nanoseconds since the pool was made.
+    pub(super) fn age(&self) -> u64 {
+        clock::now().saturating_sub(self.born)
+    }
+
+    /// Ends the pool and gives all back. In a forked child only the child's copies.
+    ///
+    /// # Safety
+    /// `this` must come from [`Host::start`] and not be used again, but by threads that are inside a call now.
+    pub(crate) unsafe fn free(this: NonNull<Self>) {
+        // SAFETY: valid by contract.
+        let host = unsafe { this.as_ref() };
+        if host.generation == thread::generation() {
+            let _ = host.terminate();
+            let _ = host.join(Deadline::FOREVER);
+            loop {
+                let users = host.users.load(Ordering::Acquire);
+                if users == 0 {
+                    break;
+                }
+                // SAFETY: the host is mapped until below.
+                unsafe { futex::wait(host.users.as_ptr(), users, Deadline::after_nanos(10_000_000), 0) };
+            }
+        }
+        // SAFETY: nobody uses it any more; its parts unmap and close what is theirs, then its own place goes.
+        unsafe {
+            this.drop_in_place();
+            let _ = crate::sys::map::unmap(this.as_ptr().cast(), size_of::<Self>());
+        }
+    }
+}
+
+/// Forks the supervisor: the parent gets its descriptor, the child `None`. From a host with one thread the
+/// supervisor is not seen by the host's own `wait` loops and signal handlers.
+///
+/// # Safety
+/// As [`fork::fork`] if not `single`.
+unsafe fn fork_supervisor(single: bool) -> Result<Option<Fd>> {
+    if single {
+        // SAFETY: one thread.
+        let (fork, descriptor) = unsafe { fork::fork_unseen() }?;
+        return Ok(match fork {
+            Fork::Child => None,
+            Fork::Parent(_) => descriptor,
+        });
+    }
+    // SAFETY: by contract.
+    match unsafe { fork::fork() }? {
+        Fork::Child => Ok(None),
+        Fork::Parent(pid) => pidfd::open(pid).map(Some),
+    }
+}
+
+/// As much address space as the machine has memory, or as much of that as is to be had.
+fn default_arena() -> Result<Arena> {
+    const LEAST: usize = 64 << 20;
+    let mut size = crate::sys::map::machine_memory().max(LEAST);
+    loop {
+        match Arena::new(size) {
+            Err(Error::OutOfMemory) if size / 2 >= LEAST => size /= 2,
+            other => return other,
+        }
+    }
+}

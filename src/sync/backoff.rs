@@ -1,0 +1,93 @@
+//! Exponential back-off: how to wait for something that should happen soon.
+
+use crate::sys::cpu;
+
+/// Waits a little longer each time, and says when it is time to sleep in the kernel.
+///
+/// Five steps of 2, 4, 8, 16 and 32 pauses of the processor (about 1.6 us in all, wherever a pause
+/// lasts longer or shorter), then ten yields to other processes, then the verdict "sleep".
+/// The growth is Ethernet's binary exponential back-off, found best for spin locks by T. E. Anderson,
+/// "The performance of spin lock alternatives for shared-memory multiprocessors" (1990).
+///
+/// Waiting for a flag:
+/// ```
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// let ready = AtomicBool::new(true);
+/// let mut backoff = forq::Backoff::new();
+/// while !ready.load(Ordering::Acquire) {
+///     if !backoff.snooze() {
+///         std::thread::sleep(std::time::Duration::from_millis(1)); // or a futex
+///     }
+/// }
+/// ```
+/// Retrying a compare-exchange: call [`Backoff::snooze`] after each failure. Serving requests: call
+/// [`Backoff::reset`] after each one, so that the next wait begins short.
+#[derive(Clone, Debug, Default)]
+#[repr(C)]
+pub struct Backoff {
+    step: u32,
+}
+
+/// Steps that pause, doubling from 2.
+const PAUSE_STEPS: u32 = 5;
+/// Steps that yield, after those.
+const YIELD_STEPS: u32 = 10;
+
+impl Backoff {
+    /// Starts with the shortest wait.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { step: 0 }
+    }
+
+    /// Waits once, longer than the last time. True: go on; false: time to sleep in the kernel (it then
+    /// did not wait, and will say so until [`Backoff::reset`]).
+    #[inline]
+    pub fn snooze(&mut self) -> bool {
+        if self.step < PAUSE_STEPS {
+            for _ in 0..cpu::pauses_per_step() << (self.step + 1) {
+                core::hint::spin_loop();
+            }
+        } else if self.step < PAUSE_STEPS + YIELD_STEPS {
+            cpu::yield_now();
+        } else {
+            return false;
+        }
+        self.step += 1;
+        true
+    }
+
+    /// Starts over with the shortest wait.
+    #[inline]
+    pub fn reset(&mut self) {
+        self.step = 0;
+    }
+
+    /// Whether the next wait gives the CPU away.
+    pub(crate) fn will_yield(&self) -> bool {
+        self.step >= PAUSE_STEPS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_is_sleep_after_the_last_yield_and_until_reset() {
+        let mut backoff = Backoff::new();
+        for _ in 0..PAUSE_STEPS + YIELD_STEPS {
+            assert!(backoff.snooze());
+        }
+        assert!(!backoff.snooze());
+        assert!(!backoff.snooze());
+        backoff.reset();
+        assert!(backoff.snooze());
+    }
+
+    #[test]
+    fn any_bytes_make_a_back_off_that_ends() {
+        let mut backoff = Backoff { step: u32::MAX };
+        assert!(!backoff.snooze());
+    }
+}

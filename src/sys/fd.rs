@@ -1,0 +1,116 @@
+//! Descriptors: owned, close-on-exec; reading, polling, event counters and pipes.
+
+use super::clock::Deadline;
+use super::errno::{self, EINTR};
+use super::thread;
+use crate::error::{Error, Result};
+
+/// An open descriptor of this process, closed when dropped.
+#[derive(Debug)]
+pub(crate) struct Fd(i32);
+
+impl Fd {
+    /// Takes over a descriptor.
+    ///
+    /// # Safety
+    /// `raw` must be open and belong to nobody else.
+    pub(crate) unsafe fn from_raw(raw: i32) -> Self {
+        Self(raw)
+    }
+
+    pub(crate) fn raw(&self) -> i32 {
+        self.0
+    }
+
+    /// Gives the descriptor away: nobody closes it.
+    pub(crate) fn into_raw(self) -> i32 {
+        let raw = self.0;
+        core::mem::forget(self);
+        raw
+    }
+
+    pub(crate) fn open_read(path: &core::ffi::CStr) -> Result<Self> {
+        // SAFETY: a C string; the result is a new descriptor.
+        owned(|| unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
+    }
+
+    /// An event counter: readable while it is not zero.
+    pub(crate) fn event() -> Result<Self> {
+        // SAFETY: no pointers; the result is a new descriptor.
+        owned(|| unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
+    }
+
+    /// A pipe: the end to read and the end to write.
+    pub(crate) fn pipe() -> Result<(Self, Self)> {
+        let mut ends = [0; 2];
+        // SAFETY: room for two descriptors.
+        errno::preserve(|| unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })
+            .map_err(Error::from_errno)?;
+        Ok((Self(ends[0]), Self(ends[1])))
+    }
+
+    /// Reads once; 0 at the end.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            // SAFETY: the buffer is as long as we say.
+            let read = errno::preserve(|| unsafe {
+                libc::read(self.0, buffer.as_mut_ptr().cast(), buffer.len()) as i64
+            });
+            match read {
+                Ok(count) => return Ok(count as usize),
+                Err(EINTR) => {}
+                Err(code) => return Err(Error::from_errno(code)),
+            }
+        }
+    }
+
+    /// Adds one to an event counter. A full counter is as good.
+    pub(crate) fn signal_event(&self) {
+        let one = 1u64;
+        // SAFETY: eight bytes, as event counters take them.
+        let _ = errno::preserve(|| unsafe { libc::write(self.0, (&raw const one).cast(), 8) as i64 });
+    }
+
+    /// Takes all that an event counter holds.
+    pub(crate) fn drain_event(&self) {
+        let _ = self.read(&mut [0; 8]);
+    }
+
+    /// Makes standard input read this descriptor.
+    pub(crate) fn replace_stdin(&self) -> Result<()> {
+        // SAFETY: no pointers.
+        errno::preserve(|| unsafe { libc::dup2(self.0, 0) }).map(drop).map_err(Error::from_errno)
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: ours, and not used again. Linux closes it even if it reports an error.
+        let _ = errno::preserve(|| unsafe { libc::close(self.0) });
+    }
+}
+
+/// The descriptor that a call made.
+pub(super) fn owned(call: impl FnOnce() -> i32) -> Result<Fd> {
+    errno::preserve(call).map(Fd).map_err(Error::from_errno)
+}
+
+/// Waits until one of `fds` is readable or at its end; says which. All false: the time is up.
+/// Negative descriptors are never ready.
+pub(crate) fn poll<const N: usize>(fds: [i32; N], deadline: Deadline) -> Result<[bool; N]> {
+    let mut polled = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    loop {
+        let left = deadline.left();
+        let timeout: *const libc::timespec = if deadline.is_forever() { core::ptr::null() } else { &left };
+        // SAFETY: `N` entries, and a time that outlives the call.
+        let result = errno::preserve(|| unsafe {
+            libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, core::ptr::null())
+        });
+        match result {
+            Ok(_) => return Ok(polled.map(|entry| entry.revents != 0)),
+            Err(EINTR) if !thread::current().is_interruptible() => {}
+            Err(EINTR) => return Err(Error::Interrupted),
+            Err(code) => return Err(Error::from_errno(code)),
+        }
+    }
+}

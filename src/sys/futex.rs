@@ -1,0 +1,81 @@
+//! Shared futexes: sleep until a word changes, in memory that several processes map.
+//!
+//! No call here sets `FUTEX_PRIVATE_FLAG`: waiters are in other processes, and the kernel's own wake
+//! at the death of a lock's holder is a shared one.
+
+use super::clock::{self, Deadline};
+use super::errno::{self, EINTR, ETIMEDOUT};
+use super::thread;
+
+/// How long a sleeper stays asleep before it looks again, at first and after a few times in vain.
+/// Wakes that two deaths within a microsecond swallowed are made good by this bound.
+#[cfg(not(forq_long_sleeps))]
+pub(crate) const SLEEP_BOUND: [u64; 2] = [250_000_000, 1_000_000_000];
+/// So long that a lost wake-up shows: for the crash-point harness.
+#[cfg(forq_long_sleeps)]
+pub(crate) const SLEEP_BOUND: [u64; 2] = [60_000_000_000, 60_000_000_000];
+
+/// Why a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Somebody woke us, or the word was not the expected one, or for no reason.
+    Woken,
+    /// The deadline passed.
+    TimedOut,
+    /// The bound passed, the deadline did not: look again.
+    Bound,
+    /// A signal handler ran, and this thread asked to be told.
+    Interrupted,
+}
+
+/// Sleeps while `*word == expected`, until `deadline`.
+///
+/// # Safety
+/// `word` must be mapped and 4-aligned during the call.
+pub(crate) unsafe fn wait_until(word: *const u32, expected: u32, deadline: Deadline) -> Wake {
+    let until = deadline.timespec();
+    let timeout: *const libc::timespec = if deadline.is_forever() { core::ptr::null() } else { &until };
+    loop {
+        // FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock.
+        // SAFETY: the kernel reads `word`, mapped by contract, and `timeout`, which outlives the call.
+        let result = errno::preserve(|| unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                word,
+                libc::FUTEX_WAIT_BITSET,
+                expected,
+                timeout,
+                core::ptr::null::<u32>(),
+                libc::FUTEX_BITSET_MATCH_ANY,
+            )
+        });
+        return match result {
+            Err(EINTR) if !thread::current().is_interruptible() => continue,
+            Err(EINTR) => Wake::Interrupted,
+            Err(ETIMEDOUT) => Wake::TimedOut,
+            _ => Wake::Woken,
+        };
+    }
+}
+
+/// Sleeps while `*word == expected`, until `deadline`, but not longer than the bound for the
+/// `round`th sleep in a row.
+///
+/// # Safety
+/// As [`wait_until`].
+pub(crate) unsafe fn wait(word: *const u32, expected: u32, deadline: Deadline, round: u32) -> Wake {
+    let bound = SLEEP_BOUND[usize::from(round > 3)];
+    let capped = deadline.min_nanos_from(clock::now(), bound);
+    // SAFETY: the caller's contract.
+    match unsafe { wait_until(word, expected, capped) } {
+        Wake::TimedOut if capped < deadline => Wake::Bound,
+        other => other,
+    }
+}
+
+/// Wakes at most `count` sleepers on `word`; tells how many it woke. The word need not be mapped any more.
+pub(crate) fn wake(word: *const u32, count: i32) -> usize {
+    // SAFETY: the kernel uses the address as a key and reads nothing; an unmapped one is an error it reports.
+    let woken = errno::preserve(|| unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, count) });
+    usize::try_from(woken.unwrap_or(0)).unwrap_or(0)
+}

@@ -1,0 +1,181 @@
+//! Memory mappings.
+
+use core::ptr::NonNull;
+
+use super::atomic::{AtomicU64, Ordering};
+use super::errno::{self, EINVAL};
+use crate::error::{Error, Result};
+
+/// The size of a page, in bytes.
+pub(crate) fn page_size() -> usize {
+    static SIZE: super::atomic::AtomicUsize = super::atomic::AtomicUsize::new(0);
+    // Relaxed: every thread would store the same value.
+    match SIZE.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: no pointers.
+            let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+            SIZE.store(size, Ordering::Relaxed);
+            size
+        }
+        size => size,
+    }
+}
+
+/// The machine's memory, in bytes.
+pub(crate) fn machine_memory() -> usize {
+    // SAFETY: no pointers.
+    let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+    usize::try_from(pages).unwrap_or(0).saturating_mul(page_size())
+}
+
+/// Anonymous memory of this process, unmapped when dropped.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: NonNull<u8>,
+    size: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; what is done through its address is the user's business.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Zeroed memory that every later fork shares.
+    pub(crate) fn shared(size: usize) -> Result<Self> {
+        Self::new(size, libc::MAP_SHARED)
+    }
+
+    /// Zeroed memory of this process alone; a fork copies it.
+    pub(crate) fn private(size: usize) -> Result<Self> {
+        Self::new(size, libc::MAP_PRIVATE)
+    }
+
+    /// Address space that every later fork shares; pages come with their first use.
+    pub(crate) fn reserved(size: usize) -> Result<Self> {
+        Self::new(size, libc::MAP_SHARED | libc::MAP_NORESERVE)
+    }
+
+    fn new(size: usize, flags: i32) -> Result<Self> {
+        if size == 0 || size > isize::MAX as usize {
+            return Err(Error::InvalidArgument);
+        }
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping where the kernel likes; nothing is replaced.
+        let start = unsafe {
+            let errno = libc::__errno_location();
+            let before = *errno;
+            let start = libc::mmap(core::ptr::null_mut(), size, protection, flags | libc::MAP_ANONYMOUS, -1, 0);
+            if start == libc::MAP_FAILED {
+                *errno = before;
+                return Err(Error::OutOfMemory);
+            }
+            start
+        };
+        NonNull::new(start.cast()).map(|start| Self { start, size }).ok_or(Error::OutOfMemory)
+    }
+
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Gives the memory away: nobody unmaps it.
+    pub(crate) fn leak(self) -> NonNull<u8> {
+        let start = self.start;
+        core::mem::forget(self);
+        start
+    }
+
+    /// Makes the pages of a range present, so that using them cannot fail.
+    pub(crate) fn populate(&self, offset: usize, size: usize) -> Result<()> {
+        let page = page_size();
+        let end = offset.checked_add(size).filter(|&end| end <= self.size).ok_or(Error::InvalidArgument)?;
+        let begin = offset & !(page - 1);
+        // SAFETY: inside the mapping, by the check.
+        let result = errno::preserve(|| unsafe {
+            libc::madvise(self.start.as_ptr().add(begin).cast(), end - begin, libc::MADV_POPULATE_WRITE)
+        });
+        match result {
+            // Kernels before 5.14 do not know the advice; there the first use brings the page.
+            Ok(_) | Err(EINVAL) => Ok(()),
+            Err(_) => Err(Error::OutOfMemory),
+        }
+    }
+
+    /// Gives the pages that lie whole in a range back; they read as zero afterwards.
+    pub(crate) fn give_back(&self, offset: usize, size: usize) {
+        let page = page_size();
+        let Some(end) = offset.checked_add(size).filter(|&end| end <= self.size) else { return };
+        let (begin, end) = (offset.next_multiple_of(page), end & !(page - 1));
+        if begin < end {
+            // SAFETY: inside the mapping, by the check; the caller no longer uses what is there.
+            let _ = errno::preserve(|| unsafe {
+                libc::madvise(self.start.as_ptr().add(begin).cast(), end - begin, libc::MADV_REMOVE)
+            });
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: ours, made by `new`.
+        let _ = unsafe { unmap(self.start.as_ptr(), self.size) };
+    }
+}
+
+/// Unmaps a range.
+///
+/// # Safety
+/// Nobody may use the range any more.
+pub(crate) unsafe fn unmap(start: *mut u8, size: usize) -> Result<()> {
+    // SAFETY: by contract.
+    errno::preserve(|| unsafe { libc::munmap(start.cast(), size) }).map(drop).map_err(Error::from_errno)
+}
+
+/// A word in a page of its own that reads as zero in every child of a fork, however forked. It is
+/// never unmapped. `None` where the kernel cannot do that.
+pub(super) fn page_wiped_on_fork() -> Option<*mut AtomicU64> {
+    let mapping = Mapping::private(page_size()).ok()?;
+    // SAFETY: the range is the mapping.
+    let advised = errno::preserve(|| unsafe {
+        libc::madvise(mapping.start.as_ptr().cast(), mapping.size, libc::MADV_WIPEONFORK)
+    });
+    advised.ok()?;
+    Some(mapping.leak().as_ptr().cast())
+}
+
+/// Calls `visit` with the start and end of each range of this process that holds code.
+pub(crate) fn executable_ranges(mut visit: impl FnMut(usize, usize)) -> Result<()> {
+    let file = super::fd::Fd::open_read(c"/proc/self/maps")?;
+    let mut buffer = [0u8; 4096];
+    // Of each line: the two addresses, then the permissions; then skip to the next line.
+    let (mut field, mut numbers, mut at) = (0usize, [0usize; 2], 0usize);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        for &byte in &buffer[..read] {
+            match (field, byte) {
+                (_, b'\n') => (field, numbers, at) = (0, [0; 2], 0),
+                (0, b'-') | (1, b' ') => field += 1,
+                (0 | 1, digit) => {
+                    let value = char::from(digit).to_digit(16).unwrap_or(0) as usize;
+                    numbers[field] = numbers[field] << 4 | value;
+                }
+                (2, b' ') => field += 1,
+                (2, letter) => {
+                    if at == 2 && letter == b'x' {
+                        visit(numbers[0], numbers[1]);
+                    }
+                    at += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+}

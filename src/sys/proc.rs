@@ -1,0 +1,112 @@
+//! Process and thread ids, and what /proc tells about other processes.
+
+use super::clock;
+use super::errno::{self, ESRCH};
+use super::fd::Fd;
+
+/// This process's id.
+pub(crate) fn pid() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::getpid() as u32 }
+}
+
+/// The parent's id.
+pub(crate) fn parent_pid() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::getppid() as u32 }
+}
+
+/// This thread's id.
+pub(crate) fn tid() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
+/// Whether no process or thread of this id exists any more, or only its remains.
+pub(crate) fn is_gone(tid: u32) -> bool {
+    !exists(tid) || matches!(Stat::of(tid), Some(Stat { state: b'Z' | b'X', .. }))
+}
+
+/// Whether a process has ended, or is ending and will run no user code again. One that was just
+/// killed may still look alive for a moment: such a one is watched for a while.
+pub(crate) fn has_ended(pid: u32) -> bool {
+    const PF_EXITING: u64 = 0x4;
+    for _ in 0..100 {
+        if !exists(pid) {
+            return true;
+        }
+        if let Some(stat) = Stat::of(pid) {
+            let leader_ended = matches!(stat.state, b'Z' | b'X') || stat.flags & PF_EXITING != 0;
+            if leader_ended && stat.threads <= 1 {
+                return true;
+            }
+        }
+        clock::sleep(1_000_000);
+    }
+    false
+}
+
+fn exists(tid: u32) -> bool {
+    let Ok(id) = i32::try_from(tid) else { return false };
+    // SAFETY: signal 0 only asks.
+    errno::preserve(|| unsafe { libc::kill(id, 0) }) != Err(ESRCH)
+}
+
+/// How many threads this process has; `None` without /proc.
+pub(crate) fn thread_count() -> Option<u64> {
+    let mut status = core::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: a C string and a place for the result.
+    let result = errno::preserve(|| unsafe { libc::stat(c"/proc/self/task".as_ptr(), status.as_mut_ptr()) });
+    result.ok()?;
+    // A link for each thread's directory, besides the two of every directory.
+    // SAFETY: filled by the successful call.
+    Some((unsafe { status.assume_init() }.st_nlink as u64).saturating_sub(2))
+}
+
+/// Some fields of /proc/ID/stat.
+struct Stat {
+    /// One letter: `R`, `S`, `Z` ...
+    state: u8,
+    flags: u64,
+    threads: u64,
+}
+
+impl Stat {
+    /// `None` if it cannot be read.
+    fn of(id: u32) -> Option<Self> {
+        let mut path = [0u8; 32];
+        let mut line = [0u8; 512];
+        let file = Fd::open_read(stat_path(id, &mut path)).ok()?;
+        let read = file.read(&mut line).ok()?;
+        // The name stands in parentheses and may hold anything; the third field follows the last one.
+        let line = &line[..read];
+        let end = line.iter().rposition(|&byte| byte == b')')?;
+        let mut fields = line.get(end + 2..)?.split(|&byte| byte == b' ');
+        let state = *fields.next()?.first()?;
+        let mut number = |skipped: usize| -> Option<u64> {
+            core::str::from_utf8(fields.nth(skipped)?).ok()?.parse().ok()
+        };
+        // The ninth field and the twentieth.
+        Some(Self { state, flags: number(5)?, threads: number(10)? })
+    }
+}
+
+fn stat_path(tid: u32, buffer: &mut [u8; 32]) -> &core::ffi::CStr {
+    let mut digits = [0u8; 10];
+    let mut rest = tid;
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let mut length = 0;
+    for part in [b"/proc/".as_slice(), &digits[at..], b"/stat\0"] {
+        buffer[length..length + part.len()].copy_from_slice(part);
+        length += part.len();
+    }
+    core::ffi::CStr::from_bytes_until_nul(buffer).unwrap_or(c"")
+}

@@ -1,0 +1,205 @@
+//! The thread's robust list: how the kernel learns which locks a dying thread leaves behind.
+//!
+//! libc registers one list head per thread; there cannot be a second, so we link into libc's, in
+//! libc's own format (a node is `{prev, next}`, pointers point at `next`; bit 0 of a pointer is
+//! libc's mark for priority-inheriting locks and is kept). At the thread's end the kernel walks the
+//! list and looks at the pending entry; a futex word that holds the dead thread's id becomes
+//! `OWNER_DIED`, and one sleeper is woken. See the kernel's `Documentation/locking/robust-futexes.rst`.
+//!
+//! Volatile accesses and compiler fences are enough: the kernel looks on behalf of the same thread.
+
+use super::atomic::{Ordering, compiler_fence};
+use super::errno;
+
+/// Distance from a node's `next` to its futex word, in this target's C library. Frozen: it decides
+/// where in a mutex the word stands.
+#[cfg(all(target_pointer_width = "64", not(target_env = "musl")))]
+pub(crate) const FUTEX_OFFSET: isize = -32;
+/// As above, for musl.
+#[cfg(all(target_pointer_width = "64", target_env = "musl"))]
+pub(crate) const FUTEX_OFFSET: isize = -28;
+/// No 32-bit layout is laid out for the kernel's walk: deaths are found by looking.
+#[cfg(not(target_pointer_width = "64"))]
+pub(crate) const FUTEX_OFFSET: isize = 0;
+
+/// The kernel's `struct robust_list_head`.
+#[repr(C)]
+pub(crate) struct Head {
+    next: *mut Next,
+    futex_offset: isize,
+    pending: *mut Next,
+}
+
+/// A node in a lock that user code runs under. libc and the kernel point at `next`.
+#[repr(C)]
+pub(crate) struct Node {
+    prev: core::cell::UnsafeCell<*mut Next>,
+    next: core::cell::UnsafeCell<*mut Next>,
+}
+
+/// What list pointers point at: a place for the next such pointer.
+type Next = *mut core::ffi::c_void;
+
+const PI: usize = 1;
+
+fn unmarked(next: *mut Next) -> *mut Next {
+    next.map_addr(|address| address & !PI)
+}
+
+impl Head {
+    /// An empty list for threads whose kernel list cannot be used: nobody reads it but us.
+    pub(super) const fn unregistered() -> Self {
+        Self { next: core::ptr::null_mut(), futex_offset: 0, pending: core::ptr::null_mut() }
+    }
+
+    /// Makes the list empty.
+    ///
+    /// # Safety
+    /// `head` must be valid, and not libc's.
+    pub(super) unsafe fn reset(head: *mut Self) {
+        // SAFETY: valid by contract; an empty list is one that points at its own head.
+        unsafe { (*head).next = head.cast() };
+    }
+
+    /// Tells the kernel that the word of `node` is about to change hands.
+    ///
+    /// # Safety
+    /// `head` must be this thread's. While the entry is set, the node's futex word must stay mapped and
+    /// hold only thread ids.
+    #[inline(always)]
+    pub(crate) unsafe fn set_pending(head: *mut Self, node: &Node) {
+        // SAFETY: by contract.
+        unsafe { (&raw mut (*head).pending).write_volatile(node.next.get().cast()) };
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Ends what [`Head::set_pending`] began.
+    ///
+    /// # Safety
+    /// `head` must be this thread's.
+    #[inline(always)]
+    pub(crate) unsafe fn clear_pending(head: *mut Self) {
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: by contract.
+        unsafe { (&raw mut (*head).pending).write_volatile(core::ptr::null_mut()) };
+    }
+
+    /// Puts a node in front of the list.
+    ///
+    /// # Safety
+    /// `head` must be this thread's; the node must not be in a list, and stay where it is until [`Head::unlink`].
+    #[inline(always)]
+    pub(crate) unsafe fn link(head: *mut Self, node: &Node) {
+        // SAFETY: this thread's list holds only nodes of locks that it holds, mapped as long as they are held.
+        unsafe {
+            let first = (&raw const (*head).next).read_volatile();
+            node.next.get().write_volatile(first);
+            node.prev.get().write_volatile(head.cast());
+            let first = unmarked(first);
+            if first != head.cast() {
+                // The node's `prev` stands just before its `next`. Not so for the head: musl has
+                // something else there.
+                first.sub(1).cast::<*mut Next>().write_volatile(node.next.get().cast());
+            }
+            compiler_fence(Ordering::SeqCst);
+            (&raw mut (*head).next).write_volatile(node.next.get().cast());
+        }
+    }
+
+    /// Takes a node out of the list.
+    ///
+    /// # Safety
+    /// `head` must be this thread's, and the node in its list.
+    #[inline(always)]
+    pub(crate) unsafe fn unlink(head: *mut Self, node: &Node) {
+        // SAFETY: the neighbours are the head or nodes of locks that this thread holds, so they are mapped.
+        unsafe {
+            let next = node.next.get().read_volatile();
+            let prev = unmarked(node.prev.get().read_volatile());
+            if unmarked(next) != head.cast() {
+                unmarked(next).sub(1).cast::<*mut Next>().write_volatile(prev);
+            }
+            prev.cast::<*mut Next>().write_volatile(next);
+        }
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Calls `visit` with the address of the node (its `next`) of each lock in the list, newest first,
+    /// until it returns true; gives that back. Stops after as many entries as the kernel would look at.
+    ///
+    /// # Safety
+    /// `head` must be this thread's.
+    pub(crate) unsafe fn any(head: *mut Self, mut visit: impl FnMut(*const u8) -> bool) -> bool {
+        // SAFETY: by contract; a thread's own list changes only in the thread.
+        unsafe {
+            let mut entry = unmarked((*head).next);
+            for _ in 0..2048 {
+                if entry.is_null() || entry == head.cast() {
+                    return false;
+                }
+                if visit(entry.cast()) {
+                    return true;
+                }
+                entry = unmarked((*entry).cast());
+            }
+        }
+        false
+    }
+}
+
+/// libc's list head for the calling thread, if the kernel has robust lists and libc's layout is the
+/// one that this library was built for.
+pub(super) fn registered() -> Option<*mut Head> {
+    if FUTEX_OFFSET == 0 {
+        return None;
+    }
+    let mut head = get()?;
+    if head.is_null() {
+        // musl registers the list at a thread's first robust lock.
+        touch();
+        head = get()?;
+    }
+    if head.is_null() {
+        // A child of a raw clone.
+        return None;
+    }
+    // SAFETY: the kernel gave the address of this thread's head, which libc keeps valid.
+    (unsafe { (*head).futex_offset } == FUTEX_OFFSET).then_some(head)
+}
+
+fn get() -> Option<*mut Head> {
+    let mut head: *mut Head = core::ptr::null_mut();
+    let mut size = 0usize;
+    // SAFETY: both places are valid for the results.
+    let result = errno::preserve(|| unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &mut head, &mut size) });
+    (result.is_ok() && size == size_of::<Head>()).then_some(head)
+}
+
+fn touch() {
+    // SAFETY: a robust mutex on our stack, used by the book: initialised, locked, unlocked, destroyed.
+    unsafe {
+        let mut attributes = core::mem::MaybeUninit::<libc::pthread_mutexattr_t>::zeroed();
+        let mut mutex = core::mem::MaybeUninit::<libc::pthread_mutex_t>::zeroed();
+        libc::pthread_mutexattr_init(attributes.as_mut_ptr());
+        libc::pthread_mutexattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED);
+        libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST);
+        libc::pthread_mutex_init(mutex.as_mut_ptr(), attributes.as_ptr());
+        libc::pthread_mutex_lock(mutex.as_mut_ptr());
+        libc::pthread_mutex_unlock(mutex.as_mut_ptr());
+        libc::pthread_mutex_destroy(mutex.as_mut_ptr());
+        libc::pthread_mutexattr_destroy(attributes.as_mut_ptr());
+    }
+}
+
+/// Registers `head`, the parent's, for a child of a raw clone, where libc did not do it.
+///
+/// # Safety
+/// Only in such a child, before it takes any lock; `head` must be the one that libc keeps for this thread.
+pub(super) unsafe fn adopt(head: *mut Head) {
+    // SAFETY: libc's head for the thread whose copy we are, at the same address; made empty first, as libc's fork does.
+    unsafe {
+        (*head).next = head.cast();
+        (*head).pending = core::ptr::null_mut();
+        libc::syscall(libc::SYS_set_robust_list, head, size_of::<Head>());
+    }
+}

@@ -1,0 +1,222 @@
+//! What forq knows of the calling thread: its id and its robust list, cached, valid after every kind of fork.
+//!
+//! A system call each time would cost eighty times a lock. The cache is checked against the process's
+//! fork generation, which stands in a page that the kernel wipes in every forked child
+//! (`MADV_WIPEONFORK`), whoever forked: handlers of `pthread_atfork` miss `_Fork` and raw system calls.
+
+use core::cell::Cell;
+
+use super::atomic::{AtomicPtr, AtomicU64, Ordering};
+use super::once::Once;
+use super::robust::{self, Head, Node};
+use super::{map, proc, tls};
+use crate::sync::state;
+
+/// One per thread. Zero means: nothing known yet.
+#[repr(C, align(64))]
+pub(crate) struct Thread {
+    generation: Cell<u64>,
+    locked: Cell<u64>,
+    head: Cell<*mut Head>,
+    pid: Cell<u32>,
+    interruptible: Cell<bool>,
+    robust: Cell<bool>,
+    /// For threads without a usable kernel list. The unused word is where `link` may look for a `prev`.
+    own_head: core::cell::UnsafeCell<Head>,
+}
+static_assertions::const_assert!(size_of::<Thread>() <= 128 && align_of::<Thread>() == 64);
+
+/// No generation, of a process that has not looked yet.
+const NONE: u64 = 0;
+/// What the word says while there is no page: unlike every cached value, so that nothing is trusted.
+const NO_PAGE: u64 = u64::MAX;
+static NO_PAGE_WORD: AtomicU64 = AtomicU64::new(NO_PAGE);
+
+/// The word that every fork wipes. Points to [`NO_PAGE_WORD`] before the first use, and where the
+/// kernel cannot wipe.
+static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new((&raw const NO_PAGE_WORD).cast_mut());
+static PAGE_ONCE: Once = Once::new();
+/// Generations handed out by this process and those it was forked from.
+static LAST: AtomicU64 = AtomicU64::new(NONE);
+
+fn page_word() -> &'static AtomicU64 {
+    // Relaxed: the page was mapped before its address was stored, and all threads share the mapping.
+    // SAFETY: it points to a static or to a page that is never unmapped.
+    unsafe { &*PAGE.load(Ordering::Relaxed) }
+}
+
+/// The calling thread's block, valid for it.
+#[inline(always)]
+pub(crate) fn current() -> &'static Thread {
+    // SAFETY: the block lives as long as the thread, and the reference stays in calls of the thread:
+    // `Thread` is not Sync, so it is handed to no other.
+    let thread = unsafe { &*tls::block() };
+    if thread.generation.get() != page_word().load(Ordering::Relaxed) {
+        thread.refresh();
+    }
+    thread
+}
+
+/// Which of the processes forked from one another this is. A value taken before a fork differs from
+/// one taken after it in the child.
+#[inline(always)]
+pub(crate) fn generation() -> u64 {
+    let generation = page_word().load(Ordering::Relaxed);
+    if generation == NONE || generation == NO_PAGE { generation_slow() } else { generation }
+}
+
+#[cold]
+fn generation_slow() -> u64 {
+    current();
+    match page_word().load(Ordering::Relaxed) {
+        // Nothing to tell forks by but the process id.
+        NO_PAGE => u64::from(proc::pid()) | 1 << 63,
+        generation => generation,
+    }
+}
+
+/// The word behind [`generation`], for loops that look at it after each call of a stranger's code.
+pub(crate) fn generation_word() -> &'static AtomicU64 {
+    generation();
+    page_word()
+}
+
+#[cold]
+fn set_up_page() {
+    if let Some(word) = map::page_wiped_on_fork() {
+        PAGE.store(word, Ordering::Relaxed);
+    }
+}
+
+impl Thread {
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), expect(dead_code, reason = "zeroed by the linker there"))]
+    pub(super) const fn new() -> Self {
+        Self {
+            generation: Cell::new(NONE),
+            locked: Cell::new(0),
+            head: Cell::new(core::ptr::null_mut()),
+            pid: Cell::new(0),
+            interruptible: Cell::new(false),
+            robust: Cell::new(false),
+            own_head: core::cell::UnsafeCell::new(Head::unregistered()),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refresh(&self) {
+        PAGE_ONCE.call(set_up_page);
+        let word = page_word();
+        if word.load(Ordering::Relaxed) == NONE {
+            // The first look since the fork. Threads that race here agree on one value.
+            let next = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+            let _ = word.compare_exchange(NONE, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        let before = self.locked.get();
+        self.locked.set(state::locked_by(proc::tid()));
+        self.pid.set(proc::pid());
+        match robust::registered() {
+            Some(head) => {
+                self.head.set(head);
+                self.robust.set(true);
+            }
+            None => {
+                self.head.set(self.own_head.get());
+                self.robust.set(false);
+                if before != self.locked.get() {
+                    // SAFETY: our own head; a new thread or a forked child holds no lock.
+                    unsafe { Head::reset(self.own_head.get()) };
+                }
+            }
+        }
+        let generation = word.load(Ordering::Relaxed);
+        self.generation.set(if generation == NO_PAGE { NONE } else { generation });
+    }
+
+    /// The state of a mutex that this thread holds and nobody waits for.
+    #[inline(always)]
+    pub(crate) fn locked(&self) -> u64 {
+        self.locked.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.get()
+    }
+
+    /// Whether the kernel tells of this thread's death.
+    pub(crate) fn is_robust(&self) -> bool {
+        self.robust.get()
+    }
+
+    pub(crate) fn is_interruptible(&self) -> bool {
+        self.interruptible.get()
+    }
+
+    /// Whether waits end with `Interrupted` after a signal handler ran; returns what it was.
+    pub(crate) fn set_interruptible(&self, on: bool) -> bool {
+        self.interruptible.replace(on)
+    }
+
+    /// See [`Head::set_pending`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn set_pending(&self, node: &Node) {
+        // SAFETY: this thread's head; the rest by contract.
+        unsafe { Head::set_pending(self.head.get(), node) }
+    }
+
+    /// See [`Head::clear_pending`].
+    #[inline(always)]
+    pub(crate) fn clear_pending(&self) {
+        // SAFETY: this thread's head.
+        unsafe { Head::clear_pending(self.head.get()) }
+    }
+
+    /// See [`Head::link`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn link(&self, node: &Node) {
+        // SAFETY: this thread's head; the rest by contract.
+        unsafe { Head::link(self.head.get(), node) }
+    }
+
+    /// See [`Head::unlink`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn unlink(&self, node: &Node) {
+        // SAFETY: this thread's head; the rest by contract.
+        unsafe { Head::unlink(self.head.get(), node) }
+    }
+
+    /// Whether this thread holds a forq mutex. Pthread mutexes in the same list are told apart by a
+    /// bit that only ours have set.
+    pub(crate) fn holds_lock(&self) -> bool {
+        let head = self.head.get();
+        // SAFETY: this thread's head. A node of this list belongs to a held lock, whose first eight
+        // bytes stand at a fixed distance before it in both C libraries and in ours; read by this
+        // thread, which holds the lock.
+        unsafe { Head::any(head, |next| state::is_ours(state::read_before_node(next))) }
+    }
+}
+
+/// Makes libc's robust list, as the parent's thread had it, the kernel's for this child of a raw clone.
+///
+/// # Safety
+/// Only in such a child, before it takes any lock.
+pub(crate) unsafe fn adopt_after_clone() {
+    // SAFETY: the copy of the block of the thread that cloned us.
+    let thread = unsafe { &*tls::block() };
+    let head = thread.head.get();
+    if thread.robust.get() && !head.is_null() {
+        // SAFETY: libc's head, by `robust`; the rest by contract.
+        unsafe { robust::adopt(head) };
+    }
+    thread.generation.set(NONE);
+}
