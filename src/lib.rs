@@ -3,6 +3,7 @@
 
 mod error;
 #[cfg(feature = "capi")]
+#[doc(hidden)]
 pub mod ffi;
 mod pool;
 mod process;
@@ -14,12 +15,12 @@ pub use error::{Error, Result};
 pub use pool::{Batch, Pool, PoolBuilder, PoolStatistics, TaskError, WorkerStatistics};
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use shared::Shareable;
+#[doc(hidden)]
+pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;
 pub use sync::backoff::Backoff;
 pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
 pub use sync::statistics::MutexStatistics;
-#[doc(hidden)]
-pub use shared::shareable::assert_pod as __assert_pod;
 
 /// How many CPUs this process may use: those of its affinity mask, or fewer if its control group has a
 /// quota (rounded up). At least 1.

@@ -267,6 +267,30 @@ pub struct Process {
     status: Option<ExitStatus>,
 }
 
+/// What a process handle is made of: for the C face, whose handles are plain structures.
+pub(crate) struct Parts {
+    pub(crate) pid: u32,
+    pub(crate) generation: u64,
+    pub(crate) descriptor: i32,
+    pub(crate) status: Option<ExitStatus>,
+}
+
+#[cfg_attr(not(feature = "capi"), expect(dead_code, reason = "the C face's"))]
+impl Process {
+    pub(crate) fn into_parts(self) -> Parts {
+        let Self { pid, generation, descriptor, status } = self;
+        Parts { pid, generation, descriptor: descriptor.into_raw(), status }
+    }
+
+    /// # Safety
+    /// The parts must come from [`Process::into_parts`], and the result be the only owner of the descriptor that is dropped.
+    pub(crate) unsafe fn from_parts(parts: Parts) -> Self {
+        let Parts { pid, generation, descriptor, status } = parts;
+        // SAFETY: by contract.
+        Self { pid, generation, descriptor: unsafe { Fd::from_raw(descriptor) }, status }
+    }
+}
+
 impl Process {
     fn new(pid: u32, descriptor: Fd) -> Self {
         Self { pid, generation: thread::generation(), descriptor, status: None }

@@ -70,7 +70,12 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// As [`Batch::map`].
     #[cfg(feature = "std")]
-    pub fn map_with<C: Pod, I: Pod, R: Pod, F>(self, context: &[C], function: F, inputs: &[I]) -> Result<Vec<R>>
+    pub fn map_with<C: Pod, I: Pod, R: Pod, F>(
+        self,
+        context: &[C],
+        function: F,
+        inputs: &[I],
+    ) -> Result<Vec<R>>
     where
         F: Fn(&[C], &I) -> R + Copy + Send + Sync + 'static,
     {
@@ -162,7 +167,10 @@ impl<'a> Batch<'a> {
     {
         const {
             assert!(size_of::<F>() == 0, "a task must not capture anything: the workers do not have it");
-            assert!(align_of::<C>() <= 64 && align_of::<I>() <= 64 && align_of::<R>() <= 64, "alignment over 64");
+            assert!(
+                align_of::<C>() <= 64 && align_of::<I>() <= 64 && align_of::<R>() <= 64,
+                "alignment over 64"
+            );
         }
         if inputs.len() != outputs.len() {
             return Err(crate::Error::InvalidArgument);
@@ -197,28 +205,29 @@ where
     // SAFETY: the type has no bytes, and the caller of `map` had a value of it, which is Copy.
     let function = unsafe { core::ptr::NonNull::<F>::dangling().read() };
     // SAFETY: the host copied that many, aligned, and changes nothing as long as a worker is on the job.
-    let context = unsafe { core::slice::from_raw_parts(run.context().cast::<C>(), run.context_length::<C>()) };
+    let context =
+        unsafe { core::slice::from_raw_parts(run.context().cast::<C>(), run.context_length::<C>()) };
     let mut item = run.range.start;
     let end = run.range.end;
     while item < end {
-        let mut until_panic = || {
-            while item < end {
-                run.begin(item);
+        let mut until_panic = |item: &mut usize| {
+            while *item < end {
+                run.begin(*item);
                 // SAFETY: as for the context; any bytes are a valid `I`.
-                let input = unsafe { &*run.input(item).cast::<I>() };
+                let input = unsafe { &*run.input(*item).cast::<I>() };
                 let output = function(context, input);
                 // SAFETY: the item's own place in the results, aligned.
-                unsafe { run.output(item).cast::<R>().write(output) };
-                run.end(item, 0);
-                item += 1;
+                unsafe { run.output(*item).cast::<R>().write(output) };
+                run.end(*item, 0);
+                *item += 1;
             }
         };
         #[cfg(feature = "std")]
-        if std::panic::catch_unwind(core::panic::AssertUnwindSafe(until_panic)).is_err() {
+        if std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| until_panic(&mut item))).is_err() {
             run.end(item, PANICKED);
             item += 1;
         }
         #[cfg(not(feature = "std"))]
-        until_panic();
+        until_panic(&mut item);
     }
 }

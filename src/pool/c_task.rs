@@ -8,21 +8,22 @@ use super::worker::Run;
 /// `forq_task_fn`: input, output, context.
 pub(crate) type TaskFn = unsafe extern "C" fn(*const c_void, *mut c_void, *const c_void) -> i32;
 
-/// A job of C functions, without its buffers.
-#[cfg_attr(not(feature = "capi"), expect(dead_code, reason = "the C face's"))]
-pub(crate) fn c_job(task: TaskFn) -> Job {
-    Job {
-        runner: run,
-        task: task as usize,
-        context: core::ptr::null(),
-        context_size: 0,
-        inputs: core::ptr::null(),
-        input_size: 0,
-        count: 0,
-        outputs: core::ptr::null_mut(),
-        output_size: 0,
-        chunk_size: 0,
-        statuses: core::ptr::null_mut(),
+impl Job {
+    /// A job of C functions, without buffers.
+    pub(crate) fn of_c(task: TaskFn) -> Self {
+        Self {
+            runner: run,
+            task: task as usize,
+            context: core::ptr::null(),
+            context_size: 0,
+            inputs: core::ptr::null(),
+            input_size: 0,
+            count: 0,
+            outputs: core::ptr::null_mut(),
+            output_size: 0,
+            chunk_size: 0,
+            statuses: core::ptr::null_mut(),
+        }
     }
 }
 

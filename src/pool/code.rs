@@ -36,8 +36,9 @@ impl Code {
     /// Whether a function was there.
     pub(super) fn contains(&self, address: usize) -> bool {
         // SAFETY: filled by `now`.
-        let ranges =
-            unsafe { core::slice::from_raw_parts(self.ranges.start().cast::<[usize; 2]>().as_ptr(), self.count) };
+        let ranges = unsafe {
+            core::slice::from_raw_parts(self.ranges.start().cast::<[usize; 2]>().as_ptr(), self.count)
+        };
         let after = ranges.partition_point(|&[start, _]| start <= address);
         after > 0 && address < ranges[after - 1][1]
     }

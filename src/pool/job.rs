@@ -4,14 +4,14 @@ use super::arena::{Arena, Extent};
 use super::control::{Fields, JOBS, Shared, outcome, request};
 use super::host::Host;
 use super::status::{CRASHED, RETRY, TaskStatus};
-use super::worker::Runner;
 use super::word::{ChunkWord, ItemWord, Pair, Stage};
+use super::worker::Runner;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::{self, Deadline};
+use crate::sys::cpu;
 use crate::sys::futex::{self, Wake};
 use crate::sys::signal::SIGKILL;
-use crate::sys::cpu;
 
 /// Chunks a job is divided into when the pool chooses, for each worker and at least.
 const CHUNKS_PER_WORKER: usize = 256;
@@ -21,19 +21,19 @@ const YIELDS: u32 = 8;
 
 /// What is to be done: sizes checked against nothing yet.
 pub(crate) struct Job {
-    pub(super) runner: Runner,
-    pub(super) task: usize,
-    pub(super) context: *const u8,
-    pub(super) context_size: usize,
-    pub(super) inputs: *const u8,
-    pub(super) input_size: usize,
-    pub(super) count: usize,
-    pub(super) outputs: *mut u8,
-    pub(super) output_size: usize,
+    pub(crate) runner: Runner,
+    pub(crate) task: usize,
+    pub(crate) context: *const u8,
+    pub(crate) context_size: usize,
+    pub(crate) inputs: *const u8,
+    pub(crate) input_size: usize,
+    pub(crate) count: usize,
+    pub(crate) outputs: *mut u8,
+    pub(crate) output_size: usize,
     /// 0: chosen by the pool.
-    pub(super) chunk_size: usize,
+    pub(crate) chunk_size: usize,
     /// Null, or room for `count` of them.
-    pub(super) statuses: *mut TaskStatus,
+    pub(crate) statuses: *mut TaskStatus,
 }
 
 /// How a job ended.
@@ -106,7 +106,10 @@ impl Layout {
         let mut place = |size: usize, count: usize| -> Result<usize> {
             let start = end.checked_next_multiple_of(64).ok_or(Error::InvalidArgument)?;
             let size = size.checked_mul(count).ok_or(Error::InvalidArgument)?;
-            end = start.checked_add(size).filter(|&end| end <= isize::MAX as usize).ok_or(Error::InvalidArgument)?;
+            end = start
+                .checked_add(size)
+                .filter(|&end| end <= isize::MAX as usize)
+                .ok_or(Error::InvalidArgument)?;
             Ok(start)
         };
         let fields = Fields {
@@ -131,8 +134,13 @@ impl Layout {
 
     fn at(mut self, offset: usize) -> Fields {
         let fields = &mut self.fields;
-        for part in [&mut fields.words, &mut fields.context, &mut fields.inputs, &mut fields.outputs, &mut fields.statuses]
-        {
+        for part in [
+            &mut fields.words,
+            &mut fields.context,
+            &mut fields.inputs,
+            &mut fields.outputs,
+            &mut fields.statuses,
+        ] {
             *part += offset;
         }
         self.fields
@@ -286,7 +294,11 @@ impl Host {
             }
             // Woken, or at the bound: a supervisor that ended says so, one that was killed is found out.
             if sleeps > 0 && self.outcome() != outcome::RUNNING {
-                return if completed.load(Ordering::Acquire) == ticket.generation { Ok(()) } else { Err(Error::ChildLost) };
+                return if completed.load(Ordering::Acquire) == ticket.generation {
+                    Ok(())
+                } else {
+                    Err(Error::ChildLost)
+                };
             }
             sleeps += 1;
             // SAFETY: the control block is mapped.
@@ -308,7 +320,10 @@ impl Host {
         if self.condemn(ticket) {
             self.command();
             let completed = &self.shared.control().jobs[ticket.index].completed;
-            while self.words(ticket).iter().any(|word| ChunkWord(word.load(Ordering::Acquire)).stage() == Stage::Condemned)
+            while self
+                .words(ticket)
+                .iter()
+                .any(|word| ChunkWord(word.load(Ordering::Acquire)).stage() == Stage::Condemned)
             {
                 if self.outcome() != outcome::RUNNING {
                     return self.seal(ticket);
@@ -357,8 +372,13 @@ impl Host {
             let first = chunk * ticket.fields.chunk_size;
             let end = (first + ticket.fields.chunk_size).min(ticket.fields.count);
             let on = (item.index() as usize).clamp(first, end);
-            let left =
-                ChunkWord::new(ticket.generation, Stage::Cancelled, item.is_dirty(), seen.worker(), (on - first) as u32);
+            let left = ChunkWord::new(
+                ticket.generation,
+                Stage::Cancelled,
+                item.is_dirty(),
+                seen.worker(),
+                (on - first) as u32,
+            );
             word.store(left.0, Ordering::Release);
         }
         match self.request() {
@@ -416,7 +436,13 @@ impl Host {
     ///
     /// # Safety
     /// As [`Host::collect`].
-    unsafe fn accept(&self, job: &Job, fields: &Fields, good: &mut core::ops::Range<usize>, items: core::ops::Range<usize>) {
+    unsafe fn accept(
+        &self,
+        job: &Job,
+        fields: &Fields,
+        good: &mut core::ops::Range<usize>,
+        items: core::ops::Range<usize>,
+    ) {
         if !job.statuses.is_null() {
             for item in items.clone() {
                 // SAFETY: room for all items, by contract.
@@ -440,7 +466,10 @@ impl Host {
         let from = self.shared.arena(fields.outputs + items.start * job.output_size);
         // SAFETY: both have room for all items.
         unsafe {
-            from.copy_to_nonoverlapping(job.outputs.add(items.start * job.output_size), items.len() * job.output_size);
+            from.copy_to_nonoverlapping(
+                job.outputs.add(items.start * job.output_size),
+                items.len() * job.output_size,
+            );
         }
     }
 

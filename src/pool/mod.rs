@@ -7,6 +7,7 @@
 mod arena;
 mod batch;
 mod builder;
+#[cfg(feature = "capi")]
 mod c_task;
 mod code;
 mod control;
@@ -27,9 +28,6 @@ pub use batch::Batch;
 pub use builder::PoolBuilder;
 pub use statistics::{PoolStatistics, WorkerStatistics};
 pub use status::TaskError;
-
-#[cfg(feature = "capi")]
-pub(crate) use c_task::{TaskFn, c_job};
 
 use crate::error::{Error, Result};
 use crate::sys::clock::Deadline;
@@ -119,7 +117,12 @@ impl Pool {
     /// # Errors
     /// As [`Pool::map`].
     #[cfg(feature = "std")]
-    pub fn map_with<C: Pod, I: Pod, R: Pod, F>(&self, context: &[C], function: F, inputs: &[I]) -> Result<Vec<R>>
+    pub fn map_with<C: Pod, I: Pod, R: Pod, F>(
+        &self,
+        context: &[C],
+        function: F,
+        inputs: &[I],
+    ) -> Result<Vec<R>>
     where
         F: Fn(&[C], &I) -> R + Copy + Send + Sync + 'static,
     {
@@ -205,7 +208,9 @@ impl core::fmt::Debug for Pool {
 fn job_error(tally: &job::Tally, deadline: Deadline) -> Result<()> {
     match tally.first {
         None => Ok(()),
-        Some(_) if tally.timed_out => Err(if deadline.is_now() { Error::WouldBlock } else { Error::TimedOut }),
+        Some(_) if tally.timed_out => {
+            Err(if deadline.is_now() { Error::WouldBlock } else { Error::TimedOut })
+        }
         Some((index, status)) => {
             let error = status.error().unwrap_or(TaskError::Cancelled);
             Err(Error::Task { index, error })

@@ -70,14 +70,8 @@ pub(super) fn run(plan: Plan, watched: Watched) -> ! {
     if let Ok(null) = Fd::open_read(c"/dev/null") {
         let _ = null.replace_stdin();
     }
-    let mut supervisor = Supervisor {
-        plan,
-        pid: proc::pid(),
-        alive: 0,
-        failures: 0,
-        missing: true,
-        retry_at: Deadline::NOW,
-    };
+    let mut supervisor =
+        Supervisor { plan, pid: proc::pid(), alive: 0, failures: 0, missing: true, retry_at: Deadline::NOW };
     let how = match signal::descriptor(&SIGNALS) {
         Ok(signals) => supervisor.watch(&watched, &signals),
         Err(_) => outcome::BROKEN,
@@ -100,7 +94,9 @@ impl Supervisor {
             if self.missing && self.retry_at.has_passed() && !self.fork_missing() {
                 return outcome::BROKEN;
             }
-            if self.request() == request::TERMINATE || (self.request() == request::CLOSE && self.alive == 0 && !self.missing) {
+            if self.request() == request::TERMINATE
+                || (self.request() == request::CLOSE && self.alive == 0 && !self.missing)
+            {
                 return outcome::ENDED;
             }
             let until = if self.missing { self.retry_at } else { Deadline::FOREVER };
@@ -168,7 +164,9 @@ impl Supervisor {
     fn bury_dead(&mut self) -> bool {
         while let Some((pid, ended)) = pidfd::collect_any() {
             let slots = &self.plan.shared.slots()[..self.plan.shared.workers];
-            let Some(index) = slots.iter().position(|slot| slot.pid.load(Ordering::Relaxed) == pid) else { continue };
+            let Some(index) = slots.iter().position(|slot| slot.pid.load(Ordering::Relaxed) == pid) else {
+                continue;
+            };
             let was_ready = slots[index].ready.swap(0, Ordering::Relaxed) != 0;
             slots[index].pid.store(0, Ordering::Relaxed);
             self.alive -= 1;
@@ -196,7 +194,9 @@ impl Supervisor {
         let own = shared.worker(shared.workers);
         for index in 0..shared.workers {
             let worker = shared.worker(index);
-            let Some((job, generation)) = Intent(worker.intent.load(Ordering::Acquire)).get() else { continue };
+            let Some((job, generation)) = Intent(worker.intent.load(Ordering::Acquire)).get() else {
+                continue;
+            };
             if !shared.name(own, job, generation) {
                 continue;
             }
@@ -313,7 +313,14 @@ fn settle(plan: &Plan, index: usize, ended: Ended) -> bool {
 
 /// # Safety
 /// The intent of the dead worker must name the job.
-unsafe fn settle_chunk(plan: &Plan, index: usize, job: usize, generation: u32, fields: &Fields, ended: Ended) -> bool {
+unsafe fn settle_chunk(
+    plan: &Plan,
+    index: usize,
+    job: usize,
+    generation: u32,
+    fields: &Fields,
+    ended: Ended,
+) -> bool {
     let shared = &plan.shared;
     let slot = shared.worker(index);
     let place = Pair(slot.place.load(Ordering::Acquire));

@@ -8,10 +8,10 @@ use crate::sys::clock::{self, Deadline};
 use crate::sys::{cpu, fork, futex, stdio, thread};
 
 /// Runs the items of a chunk: one function for C tasks, one for each Rust closure.
-pub(super) type Runner = unsafe fn(&mut Run<'_>);
+pub(crate) type Runner = unsafe fn(&mut Run<'_>);
 
 /// A chunk that is being run.
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     shared: &'a Shared,
     fields: &'a Fields,
     item: &'a AtomicU64,
@@ -107,7 +107,9 @@ pub(super) fn serve(context: &Context<'_>) {
             (yields, sleeps) = (0, 0);
             continue;
         }
-        if control.request.load(Ordering::Acquire) == request::CLOSE && control.active.0.load(Ordering::Acquire) == 0 {
+        if control.request.load(Ordering::Acquire) == request::CLOSE
+            && control.active.0.load(Ordering::Acquire) == 0
+        {
             return;
         }
         if yields < YIELDS {

@@ -246,7 +246,10 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// A guard that was copied by a fork guards nothing in the child.
     #[inline]
     fn check(&self) {
-        assert!(self.generation == thread::generation(), "a guard was used in a child forked while the lock was held");
+        assert!(
+            self.generation == thread::generation(),
+            "a guard was used in a child forked while the lock was held"
+        );
     }
 }
 

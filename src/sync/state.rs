@@ -191,7 +191,10 @@ mod tests {
         assert!(!healed.has_waiters() && healed.is_free());
         assert!(healed.needs_announcement(Some(announced)));
         let (again, _) = healed.with_announcement(Some(announced));
-        assert!(again.withdrawn(Some(announced)) == again, "an announcement of another epoch withdraws nothing");
+        assert!(
+            again.withdrawn(Some(announced)) == again,
+            "an announcement of another epoch withdraws nothing"
+        );
     }
 
     #[test]

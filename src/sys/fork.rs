@@ -36,7 +36,8 @@ pub(crate) unsafe fn fork_unseen() -> Result<(Fork, Option<Fd>)> {
     let mut pidfd = -1i32;
     let flags = libc::CLONE_PIDFD as libc::c_long;
     // SAFETY: no new stack, so a copy of the address space as by fork; the kernel stores the pidfd.
-    let result = errno::preserve(|| unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) });
+    let result =
+        errno::preserve(|| unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) });
     match result {
         Ok(0) => {
             // SAFETY: in such a child, before anything else.

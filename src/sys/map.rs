@@ -65,7 +65,8 @@ impl Mapping {
         let start = unsafe {
             let errno = libc::__errno_location();
             let before = *errno;
-            let start = libc::mmap(core::ptr::null_mut(), size, protection, flags | libc::MAP_ANONYMOUS, -1, 0);
+            let start =
+                libc::mmap(core::ptr::null_mut(), size, protection, flags | libc::MAP_ANONYMOUS, -1, 0);
             if start == libc::MAP_FAILED {
                 *errno = before;
                 return Err(Error::OutOfMemory);

@@ -9,6 +9,8 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod map;
 pub(crate) mod once;
+#[cfg(forq_panic_handler)]
+mod panic;
 pub(crate) mod pidfd;
 pub(crate) mod proc;
 pub(crate) mod robust;

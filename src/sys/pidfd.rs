@@ -52,7 +52,9 @@ pub(crate) fn join(pidfd: i32, deadline: Deadline) -> Result<Ended> {
 /// Collects a child of this id, waiting for its end.
 pub(crate) fn collect_pid(pid: u32) {
     // SAFETY: no place for the result is given.
-    while errno::preserve(|| unsafe { libc::waitpid(pid as i32, core::ptr::null_mut(), libc::__WALL) }) == Err(EINTR) {}
+    while errno::preserve(|| unsafe { libc::waitpid(pid as i32, core::ptr::null_mut(), libc::__WALL) })
+        == Err(EINTR)
+    {}
 }
 
 /// Collects the status of an ended child: `None` while the kernel does not hand it out yet.
@@ -70,7 +72,8 @@ pub(crate) fn collect(pidfd: i32) -> Option<Ended> {
                 // SAFETY: zeroed, then filled by the kernel.
                 let status = unsafe { status.assume_init() };
                 // SAFETY: what waitid filled in; zero if nothing.
-                return (unsafe { status.si_pid() } != 0).then(|| ended(status.si_code, unsafe { status.si_status() }));
+                return (unsafe { status.si_pid() } != 0)
+                    .then(|| ended(status.si_code, unsafe { status.si_status() }));
             }
             Err(EINTR) => {}
             Err(ECHILD) => return Some(told_afterwards(pidfd)),
@@ -87,7 +90,8 @@ fn ended(code: i32, status: i32) -> Ended {
 pub(crate) fn collect_any() -> Option<(u32, Ended)> {
     let mut status = 0;
     // SAFETY: a place for the result.
-    let pid = errno::preserve(|| unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG | libc::__WALL) }).ok()?;
+    let pid =
+        errno::preserve(|| unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG | libc::__WALL) }).ok()?;
     (pid > 0).then(|| (pid as u32, from_wait_status(status)))
 }
 
@@ -118,5 +122,9 @@ fn told_afterwards(pidfd: i32) -> Ended {
     let mut info = PidfdInfo { mask: INFO_EXIT, cgroup_id: 0, ids: [0; 11], exit_code: 0 };
     // SAFETY: the structure is as large as the request's number says.
     let result = errno::preserve(|| unsafe { libc::ioctl(pidfd, GET_INFO as _, &mut info) });
-    if result.is_ok() && info.mask & INFO_EXIT != 0 { from_wait_status(info.exit_code) } else { Ended::Unknown }
+    if result.is_ok() && info.mask & INFO_EXIT != 0 {
+        from_wait_status(info.exit_code)
+    } else {
+        Ended::Unknown
+    }
 }

@@ -83,9 +83,8 @@ impl Stat {
         let end = line.iter().rposition(|&byte| byte == b')')?;
         let mut fields = line.get(end + 2..)?.split(|&byte| byte == b' ');
         let state = *fields.next()?.first()?;
-        let mut number = |skipped: usize| -> Option<u64> {
-            core::str::from_utf8(fields.nth(skipped)?).ok()?.parse().ok()
-        };
+        let mut number =
+            |skipped: usize| -> Option<u64> { core::str::from_utf8(fields.nth(skipped)?).ok()?.parse().ok() };
         // The ninth field and the twentieth.
         Some(Self { state, flags: number(5)?, threads: number(10)? })
     }

@@ -171,7 +171,8 @@ fn get() -> Option<*mut Head> {
     let mut head: *mut Head = core::ptr::null_mut();
     let mut size = 0usize;
     // SAFETY: both places are valid for the results.
-    let result = errno::preserve(|| unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &mut head, &mut size) });
+    let result =
+        errno::preserve(|| unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &mut head, &mut size) });
     (result.is_ok() && size == size_of::<Head>()).then_some(head)
 }
 

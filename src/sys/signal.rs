@@ -43,32 +43,6 @@ pub(crate) fn set_blocked(signals: &[i32]) {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &set, core::ptr::null_mut()) };
 }
 
-/// Runs `action` while this thread takes no signals.
-pub(crate) fn with_all_blocked<R>(action: impl FnOnce(Restore) -> R) -> R {
-    let mut all = core::mem::MaybeUninit::zeroed();
-    let mut before = core::mem::MaybeUninit::zeroed();
-    // SAFETY: valid places, filled before they are read.
-    let restore = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        Restore(before.assume_init())
-    };
-    let result = action(restore);
-    restore.apply();
-    result
-}
-
-/// The mask as it was before [`with_all_blocked`].
-#[derive(Clone, Copy)]
-pub(crate) struct Restore(libc::sigset_t);
-
-impl Restore {
-    pub(crate) fn apply(self) {
-        // SAFETY: a valid set.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut()) };
-    }
-}
-
 /// A descriptor that reads signals which are blocked.
 pub(crate) fn descriptor(signals: &[i32]) -> Result<Fd> {
     let set = set_of(signals);

@@ -89,7 +89,10 @@ fn set_up_page() {
 }
 
 impl Thread {
-    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), expect(dead_code, reason = "zeroed by the linker there"))]
+    #[cfg_attr(
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        expect(dead_code, reason = "zeroed by the linker there")
+    )]
     pub(super) const fn new() -> Self {
         Self {
             generation: Cell::new(NONE),

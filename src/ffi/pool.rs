@@ -1,0 +1,386 @@
+//! Worker pools.
+
+use core::ffi::{c_int, c_void};
+use core::ptr::NonNull;
+
+use super::{borrow, borrow_mut, deadline, status};
+use crate::error::{Error, Result};
+use crate::pool::host::{Host, Options};
+use crate::pool::job::{Job, Tally};
+use crate::pool::status as task;
+use crate::pool::status::TaskStatus;
+
+/// Worker processes that run functions on many inputs, and survive what the functions do. Belongs to the
+/// process that made it: in others, every call but forq_pool_free gives -EPERM. Any of its threads may use it.
+pub struct forq_pool {
+    _private: [u8; 0],
+}
+
+/// A task: reads input, writes output, may read the job's context. Returns 0, or its own code > 0.
+pub type forq_task_fn =
+    Option<unsafe extern "C" fn(input: *const c_void, output: *mut c_void, context: *const c_void) -> c_int>;
+
+/// It returned 0.
+pub const FORQ_TASK_OK: u32 = 0;
+static_assertions::const_assert_eq!(FORQ_TASK_OK, task::OK);
+/// It returned something else.
+pub const FORQ_TASK_FAILED: u32 = 1;
+static_assertions::const_assert_eq!(FORQ_TASK_FAILED, task::FAILED);
+/// Its worker died of it.
+pub const FORQ_TASK_CRASHED: u32 = 2;
+static_assertions::const_assert_eq!(FORQ_TASK_CRASHED, task::CRASHED);
+/// It ran longer than the pool allows.
+pub const FORQ_TASK_TIMED_OUT: u32 = 3;
+static_assertions::const_assert_eq!(FORQ_TASK_TIMED_OUT, task::TIMED_OUT);
+/// The job ended before it did.
+pub const FORQ_TASK_CANCELLED: u32 = 4;
+static_assertions::const_assert_eq!(FORQ_TASK_CANCELLED, task::CANCELLED);
+
+/// How one item of a job ended.
+#[repr(C)]
+pub struct forq_task_status {
+    /// One of FORQ_TASK_OK, FAILED, CRASHED, TIMED_OUT, CANCELLED.
+    pub kind: u32,
+    /// FAILED: what the task returned. CRASHED: the signal, or -n when the task called _exit(n). Else 0.
+    pub code: i32,
+}
+static_assertions::assert_eq_size!(forq_task_status, TaskStatus);
+static_assertions::assert_eq_align!(forq_task_status, TaskStatus);
+
+/// What a pool is made with. All bytes zero: the defaults.
+#[repr(C)]
+pub struct forq_pool_options {
+    /// 0: forq_cpu_count(). At most 4094.
+    pub workers: u32,
+    /// After how many items a worker is replaced; 0: never. Not in this version: must be 0.
+    pub max_tasks_per_worker: u32,
+    /// How often an item is tried whose worker died; 0 or 1: once.
+    pub max_attempts: u32,
+    /// How long an item may run; 0: for ever. Not in this version: must be 0.
+    pub task_timeout_ns: i64,
+    /// Bytes of address space for inputs and results of jobs in flight, used as needed; 0: as much as the machine has memory.
+    pub arena_size: usize,
+    /// Run by each worker before its first task; not 0: it cannot work. NULL: none.
+    pub initializer: Option<unsafe extern "C" fn(argument: *mut c_void) -> c_int>,
+    /// Given to the initializer.
+    pub initializer_argument: *mut c_void,
+    /// SIGINT to the process group is the host's business; else it breaks the pool.
+    pub ignore_interrupt: bool,
+    /// Must be zero.
+    pub reserved: [u64; 8],
+}
+
+/// A function on many inputs.
+#[repr(C)]
+pub struct forq_job {
+    /// What is run on each. It must have been mapped before the pool was made.
+    pub r#fn: forq_task_fn,
+    /// The same for all items; copied. NULL if the size is 0.
+    pub context: *const c_void,
+    /// Bytes.
+    pub context_size: usize,
+    /// count of them, side by side; copied.
+    pub inputs: *const c_void,
+    /// Bytes of one; 0: none.
+    pub input_size: usize,
+    /// How many items; 0: nothing to do.
+    pub count: usize,
+    /// Room for count results, side by side. Those of items that are not OK stay as they were.
+    pub outputs: *mut c_void,
+    /// Bytes of one; 0: none.
+    pub output_size: usize,
+    /// Items a worker takes at a time; 0: chosen by the pool.
+    pub chunk_size: usize,
+    /// Room for count statuses, or NULL.
+    pub statuses: *mut forq_task_status,
+    /// Must be zero.
+    pub reserved: [u64; 8],
+}
+
+/// What a pool has done since it was made.
+#[repr(C)]
+pub struct forq_pool_statistics {
+    /// How many workers it has.
+    pub workers: u32,
+    /// Items run, counted at the end of each chunk.
+    pub items: u64,
+    /// Workers that died of an item.
+    pub crashes: u64,
+    /// Workers replaced, whatever ended them.
+    pub replaced: u64,
+    /// Nanoseconds that workers were busy, all together.
+    pub busy_ns: u64,
+    /// Nanoseconds since the pool was made. busy_ns / wall_ns: mean concurrency, an estimate of the speed-up.
+    pub wall_ns: u64,
+    /// Zero.
+    pub reserved: [u64; 8],
+}
+
+/// What one worker has done, with its predecessors in the same place.
+#[repr(C)]
+pub struct forq_worker_statistics {
+    /// Its process id; 0 while it is being replaced.
+    pub pid: i32,
+    /// Items run.
+    pub items: u64,
+    /// How often an item ended it.
+    pub crashes: u64,
+    /// Nanoseconds busy.
+    pub busy_ns: u64,
+    /// The other nanoseconds since the pool was made.
+    pub idle_ns: u64,
+    /// Zero.
+    pub reserved: [u64; 8],
+}
+
+/// # Safety
+/// As [`borrow`].
+unsafe fn host<'a>(p: *const forq_pool) -> Result<&'a Host> {
+    // SAFETY: by contract; a pool is a pointer to a host.
+    unsafe { borrow(p.cast::<Host>()) }
+}
+
+/// Makes a pool and waits until its workers have run the initializer. Make it early: descriptors that are open
+/// now stay open in the workers; afterwards the process may start threads. stdio is flushed.
+///
+/// Returns 0; -EINVAL for NULL, more than 4094 workers, reserved fields not zero; -ECHILD if a worker could not start
+/// or its initializer failed; -ENOMEM.
+///
+/// # Safety
+/// `pool_out` must be NULL or writable, `options_or_null` NULL or options.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_new(
+    options_or_null: *const forq_pool_options,
+    pool_out: *mut *mut forq_pool,
+) -> c_int {
+    // SAFETY: by contract.
+    let result = unsafe { borrow_mut(pool_out) }.and_then(|pool_out| {
+        // SAFETY: by contract.
+        let options = unsafe { pool_options(options_or_null) }?;
+        // SAFETY: by contract.
+        *pool_out = unsafe { Host::start(&options) }?.as_ptr().cast();
+        Ok(())
+    });
+    status(result)
+}
+
+/// # Safety
+/// As [`borrow`].
+unsafe fn pool_options(options: *const forq_pool_options) -> Result<Options> {
+    if options.is_null() {
+        return Ok(Options::DEFAULT);
+    }
+    // SAFETY: by contract.
+    let given = unsafe { borrow(options) }?;
+    if given.reserved != [0; 8] || given.max_tasks_per_worker != 0 || given.task_timeout_ns != 0 {
+        return Err(Error::InvalidArgument);
+    }
+    Ok(Options {
+        workers: given.workers as usize,
+        max_attempts: given.max_attempts,
+        arena_size: given.arena_size,
+        initializer: given.initializer,
+        initializer_argument: given.initializer_argument,
+        ignore_interrupt: given.ignore_interrupt,
+        flush: None,
+    })
+}
+
+/// Runs fn on one input and waits for its result.
+///
+/// Returns what fn returned when >= 0; -ECHILD if it crashed, was lost or returned a negative value; -ETIMEDOUT, or -EAGAIN
+/// if timeout_ns is 0: then it is cancelled; -EPERM in another process; -ESHUTDOWN after close; -EINVAL; -ENOMEM.
+///
+/// # Safety
+/// The buffers must be as large as said, and fn must respect that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_apply(
+    p: *mut forq_pool,
+    r#fn: forq_task_fn,
+    input: *const c_void,
+    input_size: usize,
+    output_out: *mut c_void,
+    output_size: usize,
+    timeout_ns: i64,
+) -> c_int {
+    let mut ended = TaskStatus::default();
+    // SAFETY: by contract.
+    let result = unsafe { host(p) }.and_then(|host| {
+        let deadline = deadline(timeout_ns)?;
+        let job = Job {
+            inputs: checked(input, input_size, 1)?.cast(),
+            input_size,
+            count: 1,
+            outputs: checked(output_out, output_size, 1)?.cast_mut().cast(),
+            output_size,
+            statuses: &mut ended,
+            ..Job::of_c(r#fn.ok_or(Error::InvalidArgument)?)
+        };
+        // SAFETY: by contract.
+        let tally = host.enter(|host| unsafe { host.run(&job, deadline) })?;
+        if tally.timed_out { Err(out_of_time(timeout_ns)) } else { Ok(()) }
+    });
+    match (result, ended.kind, ended.code) {
+        (Err(error), ..) => -error.errno(),
+        (Ok(()), task::OK, _) => 0,
+        (Ok(()), task::FAILED, code) if code > 0 => code,
+        _ => -Error::ChildLost.errno(),
+    }
+}
+
+/// Runs a job and waits for all its items. In every case the buffers are the caller's again on return.
+///
+/// Returns 0 if all items are OK; -ECHILD if not, see statuses; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0: then
+/// what was not done is cancelled, and what was being run is stopped by killing its worker; -EPERM in another process; -ESHUTDOWN after close; -EINVAL for NULL, sizes whose product overflows, reserved
+/// fields not zero, a function that was not mapped when the pool was made; -ENOMEM if the job does not fit the arena.
+///
+/// # Safety
+/// The buffers must be as large as said, and fn must respect that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_map(p: *mut forq_pool, job: *const forq_job, timeout_ns: i64) -> c_int {
+    // SAFETY: by contract.
+    let result = unsafe { host(p) }.and_then(|host| {
+        // SAFETY: by contract.
+        let job = unsafe { job_of(job) }?;
+        let deadline = deadline(timeout_ns)?;
+        // SAFETY: by contract.
+        host.enter(|host| unsafe { host.run(&job, deadline) })
+    });
+    status(result.and_then(|tally| match tally {
+        Tally { timed_out: true, .. } => Err(out_of_time(timeout_ns)),
+        Tally { failed: 0, .. } => Ok(()),
+        _ => Err(Error::ChildLost),
+    }))
+}
+
+fn out_of_time(timeout_ns: i64) -> Error {
+    if timeout_ns == 0 { Error::WouldBlock } else { Error::TimedOut }
+}
+
+/// A buffer of `count` elements: not null unless it is empty, and its size no overflow.
+fn checked(buffer: *const c_void, size: usize, count: usize) -> Result<*const c_void> {
+    let bytes = size
+        .checked_mul(count)
+        .filter(|&bytes| bytes <= isize::MAX as usize)
+        .ok_or(Error::InvalidArgument)?;
+    if buffer.is_null() && bytes > 0 { Err(Error::InvalidArgument) } else { Ok(buffer) }
+}
+
+/// # Safety
+/// As [`borrow`].
+unsafe fn job_of(job: *const forq_job) -> Result<Job> {
+    // SAFETY: by contract.
+    let given = unsafe { borrow(job) }?;
+    if given.reserved != [0; 8] {
+        return Err(Error::InvalidArgument);
+    }
+    Ok(Job {
+        context: checked(given.context, given.context_size, 1)?.cast(),
+        context_size: given.context_size,
+        inputs: checked(given.inputs, given.input_size, given.count)?.cast(),
+        input_size: given.input_size,
+        count: given.count,
+        outputs: checked(given.outputs, given.output_size, given.count)?.cast_mut().cast(),
+        output_size: given.output_size,
+        chunk_size: given.chunk_size,
+        statuses: given.statuses.cast(),
+        ..Job::of_c(given.r#fn.ok_or(Error::InvalidArgument)?)
+    })
+}
+
+/// Takes no new work; workers leave when what is pending is done. Returns 0; -EPERM; -EINVAL.
+///
+/// # Safety
+/// `p` must be NULL or a pool.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_close(p: *mut forq_pool) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { host(p) }.and_then(|host| host.enter(Host::close)))
+}
+
+/// Ends all workers: SIGTERM, and after half a second SIGKILL. Pending items are cancelled. Returns 0; -EPERM; -EINVAL.
+///
+/// # Safety
+/// `p` must be NULL or a pool.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_terminate(p: *mut forq_pool) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { host(p) }.and_then(|host| host.enter(Host::terminate)))
+}
+
+/// Waits until all workers have ended.
+///
+/// Returns 0; -EINVAL before close or terminate; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EPERM.
+///
+/// # Safety
+/// `p` must be NULL or a pool.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_join(p: *mut forq_pool, timeout_ns: i64) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { host(p) }.and_then(|host| {
+        let deadline = deadline(timeout_ns)?;
+        host.enter(|host| host.join(deadline))
+    }))
+}
+
+/// What a pool has done. Returns 0; -EPERM; -EINVAL.
+///
+/// # Safety
+/// `p` must be NULL or a pool, `stats_out` NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_stats(p: *const forq_pool, stats_out: *mut forq_pool_statistics) -> c_int {
+    // SAFETY: by contract.
+    let both = unsafe { host(p).and_then(|host| Ok((host, borrow_mut(stats_out)?))) };
+    status(both.and_then(|(host, stats_out)| {
+        let told = host.enter(|host| Ok(host.statistics()))?;
+        *stats_out = forq_pool_statistics {
+            workers: told.workers,
+            items: told.items,
+            crashes: told.crashes,
+            replaced: told.replaced,
+            busy_ns: told.busy_ns,
+            wall_ns: told.wall_ns,
+            reserved: [0; 8],
+        };
+        Ok(())
+    }))
+}
+
+/// What one worker has done, from 0. Returns 0; -ERANGE if there are not so many; -EPERM; -EINVAL.
+///
+/// # Safety
+/// `p` must be NULL or a pool, `stats_out` NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_worker_stats(
+    p: *const forq_pool,
+    worker: u32,
+    stats_out: *mut forq_worker_statistics,
+) -> c_int {
+    // SAFETY: by contract.
+    let both = unsafe { host(p).and_then(|host| Ok((host, borrow_mut(stats_out)?))) };
+    status(both.and_then(|(host, stats_out)| {
+        let told = host.enter(|host| host.worker_statistics(worker as usize).ok_or(Error::OutOfRange))?;
+        *stats_out = forq_worker_statistics {
+            pid: told.pid,
+            items: told.items,
+            crashes: told.crashes,
+            busy_ns: told.busy_ns,
+            idle_ns: told.idle_ns,
+            reserved: [0; 8],
+        };
+        Ok(())
+    }))
+}
+
+/// Ends a pool: terminates and reaps its workers; threads inside a call on it get -ECHILD first. In a forked child only
+/// the child's copies are let go. NULL does nothing.
+///
+/// # Safety
+/// `p` must be NULL or a pool, and not be used again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_free(p: *mut forq_pool) {
+    if let Some(host) = NonNull::new(p.cast::<Host>()) {
+        // SAFETY: by contract.
+        unsafe { Host::free(host) };
+    }
+}
