@@ -28,3 +28,16 @@ pub use sync::statistics::MutexStatistics;
 pub fn cpu_count() -> usize {
     sys::cpu::count() as usize
 }
+
+/// Whether the kernel reports the death of a lock's holder at once to this thread's peers. Otherwise (no robust
+/// lists, or another C library's) it is found by looking, within a second.
+#[must_use]
+pub fn is_robust() -> bool {
+    sys::thread::current().is_robust()
+}
+
+/// Whether waits of this thread end with [`Error::Interrupted`] after a signal handler ran, or go on, as they do
+/// at first. For language bindings, whose handlers only take note. Returns what it was.
+pub fn set_interruptible(on: bool) -> bool {
+    sys::thread::current().set_interruptible(on)
+}

@@ -53,6 +53,24 @@ impl ExitCode for () {
     }
 }
 
+/// Names the type `!`, which stable Rust lets functions return but not be written elsewhere.
+#[doc(hidden)]
+pub trait Returned {
+    #[doc(hidden)]
+    type Type;
+}
+
+impl<T> Returned for fn() -> T {
+    type Type = T;
+}
+
+/// A function that never returns has no code.
+impl ExitCode for <fn() -> ! as Returned>::Type {
+    fn code(self) -> i32 {
+        self
+    }
+}
+
 impl ExitCode for i32 {
     fn code(self) -> i32 {
         self
@@ -145,6 +163,7 @@ impl<'a> ProcessOptions<'a> {
     /// hold, the allocator's among them, stay locked in the child for ever. If this thread holds a
     /// forq lock, its guard must not be used in the child.
     pub unsafe fn spawn_unchecked<R: ExitCode>(self, function: impl FnOnce() -> R) -> Result<Process> {
+        #[cfg(feature = "std")]
         let single = fork::is_single_threaded();
         #[cfg(feature = "std")]
         if single {
@@ -268,6 +287,7 @@ pub struct Process {
 }
 
 /// What a process handle is made of: for the C face, whose handles are plain structures.
+#[cfg(feature = "capi")]
 pub(crate) struct Parts {
     pub(crate) pid: u32,
     pub(crate) generation: u64,
@@ -275,7 +295,7 @@ pub(crate) struct Parts {
     pub(crate) status: Option<ExitStatus>,
 }
 
-#[cfg_attr(not(feature = "capi"), expect(dead_code, reason = "the C face's"))]
+#[cfg(feature = "capi")]
 impl Process {
     pub(crate) fn into_parts(self) -> Parts {
         let Self { pid, generation, descriptor, status } = self;

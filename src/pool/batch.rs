@@ -5,10 +5,14 @@ use core::time::Duration;
 
 use bytemuck::Pod;
 
+#[cfg(feature = "std")]
+use super::TaskError;
 use super::job::{Job, Tally};
-use super::status::{PANICKED, TaskStatus};
+#[cfg(feature = "std")]
+use super::status::PANICKED;
+use super::status::TaskStatus;
 use super::worker::Run;
-use super::{Pool, TaskError, job_error};
+use super::{Pool, job_error};
 use crate::error::Result;
 use crate::sys::clock::Deadline;
 

@@ -25,6 +25,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
+    #[cfg(feature = "capi")]
     pub(super) fn task(&self) -> usize {
         self.fields.task
     }

@@ -119,6 +119,7 @@ impl<T: Shareable + ?Sized + core::fmt::Debug> core::fmt::Debug for Shared<T> {
 }
 
 /// Zeroed, page-aligned memory that every later fork shares: for the C face.
+#[cfg(feature = "capi")]
 pub(crate) fn alloc(size: usize) -> Result<NonNull<u8>> {
     Mapping::shared(size).map(Mapping::leak)
 }
@@ -127,6 +128,7 @@ pub(crate) fn alloc(size: usize) -> Result<NonNull<u8>> {
 ///
 /// # Safety
 /// Nobody in this process may use it any more, nor hold a lock in it.
+#[cfg(feature = "capi")]
 pub(crate) unsafe fn free(memory: *mut u8, size: usize) -> Result<()> {
     if size == 0 || memory.addr() % map::page_size() != 0 {
         return Err(Error::InvalidArgument);

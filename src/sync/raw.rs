@@ -119,6 +119,7 @@ impl RawMutex {
     ///
     /// # Safety
     /// Nobody may be using it.
+    #[cfg(feature = "capi")]
     pub(crate) unsafe fn initialize(this: *mut Self) {
         // SAFETY: by contract; zero is valid.
         unsafe { this.write_bytes(0, 1) };
@@ -389,6 +390,7 @@ impl RawMutex {
     }
 
     /// Leaves word for the next taker that what the lock guards is in the middle of a change. Only by the holder.
+    #[cfg(feature = "std")]
     pub(crate) fn mark_inconsistent(&self) {
         loop {
             let state = self.load();

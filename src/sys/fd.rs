@@ -23,6 +23,7 @@ impl Fd {
     }
 
     /// Gives the descriptor away: nobody closes it.
+    #[cfg(feature = "capi")]
     pub(crate) fn into_raw(self) -> i32 {
         let raw = self.0;
         core::mem::forget(self);

@@ -15,7 +15,9 @@ use crate::sync::state;
 /// One per thread. Zero means: nothing known yet.
 #[repr(C, align(64))]
 pub(crate) struct Thread {
-    generation: Cell<u64>,
+    /// The generation in which the rest was learnt, all bits inverted: so that zero, a new thread, is
+    /// none that ever was, nor the wiped word's.
+    learnt_in: Cell<u64>,
     locked: Cell<u64>,
     head: Cell<*mut Head>,
     pid: Cell<u32>,
@@ -28,8 +30,8 @@ static_assertions::const_assert!(size_of::<Thread>() <= 128 && align_of::<Thread
 
 /// No generation, of a process that has not looked yet.
 const NONE: u64 = 0;
-/// What the word says while there is no page: unlike every cached value, so that nothing is trusted.
-const NO_PAGE: u64 = u64::MAX;
+/// What the word says while there is no page: never learnt in, so that nothing is trusted.
+const NO_PAGE: u64 = 1 << 62;
 static NO_PAGE_WORD: AtomicU64 = AtomicU64::new(NO_PAGE);
 
 /// The word that every fork wipes. Points to [`NO_PAGE_WORD`] before the first use, and where the
@@ -51,7 +53,7 @@ pub(crate) fn current() -> &'static Thread {
     // SAFETY: the block lives as long as the thread, and the reference stays in calls of the thread:
     // `Thread` is not Sync, so it is handed to no other.
     let thread = unsafe { &*tls::block() };
-    if thread.generation.get() != page_word().load(Ordering::Relaxed) {
+    if thread.learnt_in.get() != !page_word().load(Ordering::Relaxed) {
         thread.refresh();
     }
     thread
@@ -95,7 +97,7 @@ impl Thread {
     )]
     pub(super) const fn new() -> Self {
         Self {
-            generation: Cell::new(NONE),
+            learnt_in: Cell::new(0),
             locked: Cell::new(0),
             head: Cell::new(core::ptr::null_mut()),
             pid: Cell::new(0),
@@ -133,7 +135,7 @@ impl Thread {
             }
         }
         let generation = word.load(Ordering::Relaxed);
-        self.generation.set(if generation == NO_PAGE { NONE } else { generation });
+        self.learnt_in.set(if generation == NO_PAGE { 0 } else { !generation });
     }
 
     /// The state of a mutex that this thread holds and nobody waits for.
@@ -221,5 +223,5 @@ pub(crate) unsafe fn adopt_after_clone() {
         // SAFETY: libc's head, by `robust`; the rest by contract.
         unsafe { robust::adopt(head) };
     }
-    thread.generation.set(NONE);
+    thread.learnt_in.set(0);
 }

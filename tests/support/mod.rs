@@ -1,0 +1,147 @@
+//! Runs cases that fork: each in a child of its own, under a watchdog that kills the whole process group.
+//! A case must leave no process behind.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// Far above what any case takes: it only ends what hangs.
+const WATCHDOG: Duration = Duration::from_secs(120);
+
+/// A test's name, which is the promise, and the test.
+pub(crate) type Case = (&'static str, fn());
+
+/// Runs the cases whose names contain the program's first argument, and leaves the process.
+pub(crate) fn run(cases: &[Case]) -> ! {
+    let filter = std::env::args().nth(1).filter(|argument| !argument.starts_with('-')).unwrap_or_default();
+    // SAFETY: no pointers; orphans of a case come to us.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    let (mut passed, mut failed) = (0, 0);
+    for &(name, case) in cases.iter().filter(|(name, _)| name.contains(&filter)) {
+        let started = Instant::now();
+        let outcome = run_case(case);
+        let taken = started.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => {
+                passed += 1;
+                println!("ok   {name} ({taken:.2} s)");
+            }
+            Err(why) => {
+                failed += 1;
+                println!("FAIL {name}: {why}");
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    std::process::exit(i32::from(failed > 0));
+}
+
+fn run_case(case: fn()) -> Result<(), String> {
+    // SAFETY: this program has one thread.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork failed");
+    if child == 0 {
+        // SAFETY: no pointers.
+        unsafe { libc::setpgid(0, 0) };
+        let good = catch_unwind(AssertUnwindSafe(case)).is_ok();
+        // SAFETY: the child of the test ends here.
+        unsafe { libc::_exit(i32::from(!good)) };
+    }
+    let mut status = 0;
+    let deadline = Instant::now() + WATCHDOG;
+    loop {
+        // SAFETY: a place for the result.
+        if unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } == child {
+            break;
+        }
+        if Instant::now() > deadline {
+            // SAFETY: the group of our own child.
+            unsafe { libc::kill(-child, libc::SIGKILL) };
+            // SAFETY: a place for the result.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            collect_rest(child);
+            return Err("hangs".into());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let left = collect_rest(child);
+    if !libc::WIFEXITED(status) || libc::WEXITSTATUS(status) != 0 {
+        return Err(format!("wait status {status:#x}"));
+    }
+    if left > 0 {
+        return Err(format!("{left} processes outlived it"));
+    }
+    Ok(())
+}
+
+/// Ends what a case left behind; how many there were that had to be killed.
+fn collect_rest(group: i32) -> usize {
+    // What was ending when the case ended may take a second.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let mut killed = 0;
+    loop {
+        // SAFETY: no place for the result is given.
+        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
+            -1 => return killed,
+            0 if Instant::now() > deadline => {
+                for pid in children() {
+                    killed += 1;
+                    // SAFETY: our own children.
+                    unsafe { libc::kill(pid, libc::SIGKILL) };
+                }
+                // SAFETY: the group of our own child.
+                unsafe { libc::kill(-group, libc::SIGKILL) };
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            0 => std::thread::sleep(Duration::from_millis(1)),
+            _ => {}
+        }
+    }
+}
+
+fn children() -> Vec<i32> {
+    let listed = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    listed.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Open descriptors and mappings of this process.
+pub(crate) fn resources() -> (usize, usize) {
+    let descriptors = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted").count();
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
+    // The heap and the stack may grow or split by themselves; what forq maps is shared or has no name.
+    (descriptors, maps.lines().filter(|line| line.contains("/dev/zero")).count())
+}
+
+/// Waits until something is so; fails after a time far above what it takes.
+pub(crate) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether a process of this id exists, and is not just waiting to be collected.
+pub(crate) fn is_running(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    !matches!(stat.rsplit(") ").next().and_then(|rest| rest.chars().next()), None | Some('Z' | 'X'))
+}
+
+/// Sends a signal to a process of this test.
+pub(crate) fn send(pid: u32, signal: i32) {
+    // SAFETY: no pointers.
+    unsafe { libc::kill(pid as i32, signal) };
+}
+
+/// A small generator of pseudo-random numbers (xorshift64*, S. Vigna 2014).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// The next number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
+    }
+}
