@@ -1,5 +1,50 @@
 //! Processes, locks and worker pools in shared memory that survive the death of any participant.
+//!
+//! What Python's `multiprocessing` gives Python programs, for Rust and C, at the speed of shared memory. One
+//! promise decides every design question: **a process may be killed at any instruction of any
+//! operation, and nobody hangs, nothing committed is lost or doubled, and whoever comes next is told.**
+//!
+//! | | what a death does | waiting |
+//! |---|---|---|
+//! | [`Mutex`] | the next to lock is told, with the lock held ([`LockError::OwnerDied`]) | spins 1.6 us, yields, sleeps |
+//! | [`Process`] | its parent learns how it ended | sleeps |
+//! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
+//! | [`Shared`] | memory stays with whoever maps it | |
+//!
+//! Nothing is lock-free in the sense of never waiting for others, but nobody waits for the dead: the
+//! kernel reports a holder's death at once (robust futexes), and every sleep is bounded, so that what no kernel
+//! reports is found by looking, within a second. An uncontended lock enters the kernel neither way.
+//!
+//! ```no_run
+//! use forq::{Mutex, Pool, Process, Shared};
+//!
+//! # fn main() -> forq::Result<()> {
+//! let pool = Pool::new(0)?; // as many workers as there are CPUs
+//! let inputs: Vec<u64> = (0..1_000_000).collect();
+//! let squares = pool.map(|x| x * x, &inputs)?;
+//!
+//! let total = Shared::new(Mutex::new(0u64))?;
+//! let mut child = Process::spawn(|| *total.lock().unwrap() += squares.len() as u64)?;
+//! child.join()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Forks and threads
+//! A fork copies only the calling thread, and other threads' locks in whatever state they are. So what
+//! forks is safe only in a process with one thread, and refuses otherwise; unsafe forms
+//! stand beside it. Make pools first, then start threads. All users of an object share one PID namespace.
+//!
+//! # Features
+//! - `std` (default): `std::error::Error`, results as `Vec`, panics caught in children and tasks, guards that
+//!   mark what a panic left. Without it the crate is `no_std`, needs no allocator, and only libc.
+//! - `capi`: the symbols of `include/forq.h`.
+//!
+//! Linux 5.4 or newer; 64-bit. On 32-bit machines deaths of lock holders are found by looking ([`is_robust`]).
 #![cfg_attr(not(feature = "std"), no_std)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("forq is made of futexes, pidfds and robust lists: it needs Linux");
 
 mod error;
 #[cfg(feature = "capi")]

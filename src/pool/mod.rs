@@ -80,7 +80,6 @@ impl Pool {
     }
 
     /// Makes a pool with more to choose.
-    #[must_use]
     pub fn builder() -> PoolBuilder<'static> {
         PoolBuilder::new()
     }
@@ -91,7 +90,6 @@ impl Pool {
     }
 
     /// How the next map is to be run: chunk size, time limit.
-    #[must_use]
     pub fn batch(&self) -> Batch<'_> {
         Batch::new(self)
     }

@@ -123,7 +123,7 @@ impl State {
     pub(super) fn with_announcement(self, announced: Option<Announced>) -> (Self, Announced) {
         let full = self.announced() == ANNOUNCED;
         let more = if full || self.counts(announced) { 0 } else { ONE_ANNOUNCED };
-        (Self(self.0 + more | WAITERS), Announced(self.0 & EPOCH))
+        (Self((self.0 + more) | WAITERS), Announced(self.0 & EPOCH))
     }
 
     /// One that was announced waits no more.

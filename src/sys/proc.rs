@@ -53,14 +53,15 @@ fn exists(tid: u32) -> bool {
 }
 
 /// How many threads this process has; `None` without /proc.
-pub(crate) fn thread_count() -> Option<u64> {
+pub(crate) fn thread_count() -> Option<libc::nlink_t> {
     let mut status = core::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: a C string and a place for the result.
     let result = errno::preserve(|| unsafe { libc::stat(c"/proc/self/task".as_ptr(), status.as_mut_ptr()) });
     result.ok()?;
     // A link for each thread's directory, besides the two of every directory.
     // SAFETY: filled by the successful call.
-    Some((unsafe { status.assume_init() }.st_nlink as u64).saturating_sub(2))
+    let links = unsafe { status.assume_init() }.st_nlink;
+    Some(links.saturating_sub(2))
 }
 
 /// Some fields of /proc/ID/stat.
