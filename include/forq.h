@@ -329,7 +329,7 @@ int forq_process_spawn(struct forq_process *p,
 /**
  * Waits for the end of a process for at most timeout_ns. Again: the same answer.
  *
- * exit_code_out (may be NULL): the code, or -signal, or FORQ_EXIT_UNKNOWN.
+ * exit_code_out: the code, or -signal, or FORQ_EXIT_UNKNOWN.
  * Returns 0; -ETIMEDOUT; -EAGAIN if timeout_ns is 0 and it runs; -EPERM if this process is not its parent; -EINVAL.
  */
 int forq_process_join(struct forq_process *p,

@@ -135,7 +135,7 @@ pub unsafe extern "C" fn forq_process_spawn(
 
 /// Waits for the end of a process for at most timeout_ns. Again: the same answer.
 ///
-/// exit_code_out (may be NULL): the code, or -signal, or FORQ_EXIT_UNKNOWN.
+/// exit_code_out: the code, or -signal, or FORQ_EXIT_UNKNOWN.
 /// Returns 0; -ETIMEDOUT; -EAGAIN if timeout_ns is 0 and it runs; -EPERM if this process is not its parent; -EINVAL.
 ///
 /// # Safety
@@ -147,16 +147,13 @@ pub unsafe extern "C" fn forq_process_join(
     timeout_ns: i64,
 ) -> c_int {
     // SAFETY: by contract.
-    let result = unsafe { borrow_mut(p) }.and_then(|p| {
+    let both = unsafe { borrow_mut(p).and_then(|p| Ok((p, borrow_mut(exit_code_out)?))) };
+    status(both.and_then(|(p, exit_code_out)| {
         let ended = code_of(p.load()?.join_until(deadline(timeout_ns)?)?);
         (p._ended, p._exit_code) = (1, ended);
-        // SAFETY: by contract.
-        if let Some(exit_code_out) = unsafe { exit_code_out.as_mut() } {
-            *exit_code_out = ended;
-        }
+        *exit_code_out = ended;
         Ok(())
-    });
-    status(result)
+    }))
 }
 
 /// 1 if the process has not ended, 0 if it has; -EINVAL.

@@ -1,8 +1,8 @@
 //! How many CPUs this process may use, and how long a pause lasts.
 
 use super::atomic::{AtomicU32, Ordering};
-use super::clock;
 use super::fd::Fd;
+use super::{clock, errno};
 
 /// CPUs this process may use: those of its affinity mask, or fewer if its control group has a quota.
 /// At least 1.

@@ -15,13 +15,13 @@ unsafe extern "C" {
 /// Flushes all streams, if this is the only thread; otherwise only standard output and error, and
 /// each only if nobody is using it: flushing all hangs while another thread waits for input.
 pub(crate) fn flush(single_threaded: bool) {
-    super::errno::preserve(|| {
-        // SAFETY: libc's own streams, which live for ever; a null stream means all.
-        unsafe {
-            if single_threaded {
-                libc::fflush(core::ptr::null_mut());
-                return 0;
-            }
+    // SAFETY: libc's own streams, which live for ever; a null stream means all. The caller's errno is kept.
+    unsafe {
+        let errno = libc::__errno_location();
+        let before = *errno;
+        if single_threaded {
+            libc::fflush(core::ptr::null_mut());
+        } else {
             for stream in [stdout, stderr] {
                 if !stream.is_null() && ftrylockfile(stream) == 0 {
                     libc::fflush(stream.cast());
@@ -29,7 +29,6 @@ pub(crate) fn flush(single_threaded: bool) {
                 }
             }
         }
-        0
-    })
-    .ok();
+        *errno = before;
+    }
 }
