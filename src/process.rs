@@ -172,11 +172,11 @@ impl<'a> ProcessOptions<'a> {
         let run = || {
             #[cfg(feature = "std")]
             {
-                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| function().code()));
+                let code = caught(|| function().code()).unwrap_or(PANICKED);
                 if single {
                     flush_rust();
                 }
-                outcome.unwrap_or(PANICKED)
+                code
             }
             #[cfg(not(feature = "std"))]
             function().code()
@@ -194,7 +194,8 @@ impl<'a> ProcessOptions<'a> {
             return Err(Error::InvalidArgument);
         }
         let parent = proc::pid();
-        stdio::flush(fork::is_single_threaded());
+        let (started, start) = Fd::pipe()?;
+        let streams = stdio::flush(fork::is_single_threaded());
         // Less nice needs a privilege: tried by the parent, which can still say so.
         let nice_before = if self.nice < 0 { Some(fork::add_nice(self.nice)?) } else { None };
         // SAFETY: by contract.
@@ -205,9 +206,15 @@ impl<'a> ProcessOptions<'a> {
         }
         match forked? {
             Fork::Child => {
+                let _guard = fork::AbortOnUnwind;
+                drop(start);
+                // Not before the parent has its descriptor: else we might have ended, and been collected by
+                // others, and our id be another process's. At its end the parent is gone.
+                let _ = started.read(&mut [0]);
+                drop(started);
                 self.prepare_child(parent);
                 let code = function();
-                stdio::flush(fork::is_single_threaded());
+                streams.flush();
                 fork::exit_now(code & 0xff)
             }
             Fork::Parent(pid) => {
@@ -215,9 +222,12 @@ impl<'a> ProcessOptions<'a> {
                     fork::set_own_group(pid);
                 }
                 match pidfd::open(pid) {
-                    Ok(descriptor) => Ok(Process::new(pid, descriptor)),
+                    Ok(descriptor) => {
+                        start.write(&[1]);
+                        Ok(Process::new(pid, descriptor))
+                    }
                     Err(error) => {
-                        // Nobody could ever learn of its end.
+                        // Nobody could ever learn of its end. It still waits.
                         signal::send(pid, signal::SIGKILL);
                         pidfd::collect_pid(pid);
                         Err(error)
@@ -246,6 +256,21 @@ impl<'a> ProcessOptions<'a> {
 /// The exit code of a child whose function panicked: that of a Rust program whose `main` did.
 #[cfg(feature = "std")]
 const PANICKED: i32 = 101;
+
+/// Runs a stranger's code; `None` if it panicked. What the panic carried is dropped here too, and may panic itself.
+#[cfg(feature = "std")]
+pub(crate) fn caught<R>(function: impl FnOnce() -> R) -> Option<R> {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    match catch_unwind(AssertUnwindSafe(function)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                core::mem::forget(second);
+            }
+            None
+        }
+    }
+}
 
 /// Writes out what `print!` has buffered.
 #[cfg(feature = "std")]

@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use forq::{Error, ExitStatus, Pool, Process, Shared, TaskError};
+use forq::{Error, ExitStatus, Mutex, Pool, Process, Shared, TaskError};
 use support::{Random, eventually, is_running, send};
 
 fn main() {
@@ -24,6 +24,11 @@ fn main() {
         ("an_interrupt_ends_the_pool_unless_it_is_the_host_s_business", interrupt),
         ("the_host_s_own_children_and_handlers_are_not_disturbed", host_with_children),
         ("a_host_that_ignores_sigchld_gets_right_answers", sigchld_ignored),
+        ("locks_in_tasks_know_their_worker", locks_in_tasks),
+        ("attempts_are_counted_for_each_item_alone", attempts_beside_failures),
+        ("signals_to_an_interruptible_host_break_nothing", interruptible_host),
+        ("a_host_without_standard_streams_may_have_a_pool", closed_streams),
+        ("a_panic_that_panics_again_stays_in_the_worker", panicking_payload),
         ("memory_and_slots_are_reused_safely_while_workers_stop_and_go_on", stop_and_go),
     ]);
 }
@@ -67,6 +72,132 @@ fn crashes() {
     assert_eq!(pool.statistics().crashes, 15);
     let failed = pool.map(|&x| if x == 7 { std::process::abort() } else { x }, &inputs);
     assert_eq!(failed, Err(Error::Task { index: 7, error: TaskError::Signaled(libc::SIGABRT) }));
+}
+
+fn locks_in_tasks() {
+    static LOCK: std::sync::OnceLock<Shared<Mutex<u64>>> = std::sync::OnceLock::new();
+    let lock = LOCK.get_or_init(|| Shared::new(Mutex::new(0)).unwrap());
+    // This process has its identity before the pool is made: no worker may go under it.
+    *lock.lock().unwrap() += 1;
+    let pool = Pool::new(3).unwrap();
+    let task = |&x: &u32| {
+        let lock = LOCK.get().unwrap();
+        let mut count = lock.lock().map_or_else(|error| error.into_guard().unwrap(), |guard| guard);
+        count.mark_consistent();
+        *count += 1;
+        if x % 50 == 49 {
+            std::process::abort();
+        }
+        u32::from(lock.owner() == Some(std::process::id()))
+    };
+    let each = pool.batch().chunk_size(1).try_map(task, &(0..1000).collect::<Vec<u32>>()).unwrap();
+    for (index, outcome) in each.iter().enumerate() {
+        let crashed = index % 50 == 49;
+        assert_eq!(*outcome, if crashed { Err(TaskError::Signaled(libc::SIGABRT)) } else { Ok(1) });
+    }
+    let count = *lock.lock().map_or_else(|error| error.into_guard().unwrap(), |guard| guard);
+    assert_eq!((count, lock.statistics().holder_deaths), (1001, 20));
+}
+
+fn attempts_beside_failures() {
+    static RUNS: std::sync::OnceLock<Shared<AtomicU32>> = std::sync::OnceLock::new();
+    let runs = RUNS.get_or_init(|| Shared::new(AtomicU32::new(0)).unwrap());
+    std::panic::set_hook(Box::new(|_| ()));
+    let pool = Pool::builder().workers(1).max_attempts(3).build().unwrap();
+    for _ in 0..3 {
+        runs.store(0, Ordering::Relaxed);
+        let task = |&x: &u32| match x {
+            1 => panic!("this one only fails"),
+            2 => {
+                RUNS.get().unwrap().fetch_add(1, Ordering::Relaxed);
+                std::process::abort()
+            }
+            x => x,
+        };
+        let each = pool.batch().chunk_size(4).try_map(task, &[0, 1, 2, 3]).unwrap();
+        let crashed = Err(TaskError::Signaled(libc::SIGABRT));
+        assert_eq!(each, [Ok(0), Err(TaskError::Panicked), crashed, Ok(3)]);
+        assert_eq!(runs.load(Ordering::Relaxed), 3);
+    }
+}
+
+fn interruptible_host() {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: a handler that does nothing, and a timer that runs every half millisecond.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(i32) as libc::sighandler_t;
+        libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut());
+        libc::sigaction(libc::SIGWINCH, &action, std::ptr::null_mut());
+        let often = libc::timeval { tv_sec: 0, tv_usec: 500 };
+        let timer = libc::itimerval { it_interval: often, it_value: often };
+        libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut());
+    }
+    forq::set_interruptible(true);
+    for _ in 0..3 {
+        let pool = Pool::new(2).unwrap();
+        let mut interrupted = 0;
+        for x in 0..50u64 {
+            // SAFETY: the group of this test.
+            unsafe { libc::kill(0, libc::SIGWINCH) };
+            let task = |x: &u64| {
+                spin(5_000_000);
+                x + 1
+            };
+            match pool.apply(task, &x) {
+                Ok(y) => assert_eq!(y, x + 1),
+                Err(Error::Interrupted) => interrupted += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert!(interrupted > 0, "no wait was interrupted: this shows nothing");
+    }
+    // SAFETY: all kinds of children are asked for: none is left.
+    assert_eq!(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) }, -1);
+}
+
+fn closed_streams() {
+    let mut child = Process::spawn(|| {
+        // SAFETY: closes what this process does not use any more.
+        unsafe { (0..3).for_each(|stream| drop(libc::close(stream))) };
+        let pool = Pool::new(2).unwrap();
+        let worker = pool.worker_statistics(0).unwrap().pid as u32;
+        std::thread::sleep(Duration::from_millis(300));
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", parent_of(worker))).unwrap();
+        let used: u64 = stat
+            .rsplit(") ")
+            .next()
+            .unwrap()
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|n| n.parse::<u64>().unwrap())
+            .sum();
+        i32::from(pool.apply(|x| x + 1, &1u8) == Ok(2) && used <= 2)
+    })
+    .unwrap();
+    assert_eq!(child.join().unwrap(), ExitStatus::Exited(1));
+}
+
+struct Twice;
+
+impl Drop for Twice {
+    fn drop(&mut self) {
+        panic!("again");
+    }
+}
+
+fn panicking_payload() {
+    std::panic::set_hook(Box::new(|_| ()));
+    let host = std::process::id();
+    let pool = Pool::new(1).unwrap();
+    let each =
+        pool.batch().try_map(|&x: &u8| if x == 1 { std::panic::panic_any(Twice) } else { x }, &[0, 1, 2]);
+    assert_eq!(std::process::id(), host, "the worker came back as a second host");
+    assert_eq!(each.unwrap(), [Ok(0), Err(TaskError::Panicked), Ok(2)]);
+    let mut child = Process::spawn(|| -> i32 { std::panic::panic_any(Twice) }).unwrap();
+    assert_eq!(std::process::id(), host, "the child came back as a second host");
+    assert_eq!(child.join().unwrap(), ExitStatus::Exited(101));
 }
 
 fn panics() {

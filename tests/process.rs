@@ -23,6 +23,8 @@ fn main() {
         ("a_daemon_outlives_the_thread_that_spawned_it", daemon_of_a_thread),
         ("a_host_that_reaps_everything_still_leaves_the_true_status", reaped_by_the_host),
         ("a_host_that_ignores_sigchld_still_gets_the_status", sigchld_ignored),
+        ("a_child_that_others_collect_at_once_is_still_ours", collected_at_once),
+        ("a_daemon_of_a_thread_that_blocks_all_signals_ends_too", daemon_of_a_blocking_thread),
         ("options_do_what_they_say", options),
         ("two_hundred_processes_leave_nothing_behind", no_leaks),
         ("what_was_printed_before_the_fork_is_printed_once", printed_once),
@@ -190,6 +192,38 @@ fn sigchld_ignored() {
     let told =
         if kernel_tells_afterwards() { ExitStatus::Signaled(libc::SIGKILL) } else { ExitStatus::Unknown };
     assert_eq!(child.join().unwrap(), told);
+}
+
+fn collected_at_once() {
+    // SAFETY: not a handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    let told = |code| if kernel_tells_afterwards() { ExitStatus::Exited(code) } else { ExitStatus::Unknown };
+    for code in 0..200 {
+        assert_eq!(Process::spawn(move || code).unwrap().join().unwrap(), told(code));
+    }
+}
+
+fn daemon_of_a_blocking_thread() {
+    let pid = Shared::new(AtomicU32::new(0)).unwrap();
+    let mut parent = Process::spawn(|| {
+        // SAFETY: a set that is filled before it is used.
+        unsafe {
+            let mut all = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+        }
+        let child = ProcessOptions::new()
+            .daemon(true)
+            .spawn(|| std::thread::sleep(Duration::from_secs(1000)))
+            .unwrap();
+        pid.store(child.pid(), Ordering::Relaxed);
+        std::thread::sleep(Duration::from_secs(1000));
+    })
+    .unwrap();
+    eventually("it was spawned", || pid.load(Ordering::Relaxed) != 0);
+    parent.kill().unwrap();
+    parent.join().unwrap();
+    eventually("the daemon ends", || !is_running(pid.load(Ordering::Relaxed)));
 }
 
 fn options() {

@@ -227,7 +227,7 @@ where
             }
         };
         #[cfg(feature = "std")]
-        if std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| until_panic(&mut item))).is_err() {
+        if crate::process::caught(|| until_panic(&mut item)).is_none() {
             run.end(item, PANICKED);
             item += 1;
         }

@@ -62,8 +62,7 @@ impl<'a> PoolBuilder<'a> {
             // SAFETY: the builder borrows it until the workers' parent has been forked, with a copy.
             let initializer = unsafe { &*initializer.cast_const().cast::<F>() };
             #[cfg(feature = "std")]
-            return std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| initializer().code()))
-                .unwrap_or(1);
+            return crate::process::caught(|| initializer().code()).unwrap_or(1);
             #[cfg(not(feature = "std"))]
             initializer().code()
         }

@@ -49,8 +49,10 @@ pub(super) struct Control {
     pub(super) request: AtomicU32,
     /// Written by the supervisor.
     pub(super) outcome: AtomicU32,
-    /// Futex: workers that have become ready, and a high bit for "look at the outcome".
+    /// Futex: changes when a worker has become ready, and when the outcome is known.
     pub(super) ready: AtomicU32,
+    /// By the host: all workers have been ready.
+    pub(super) started: AtomicU32,
     /// Replacements, by the supervisor.
     pub(super) replaced: AtomicU64,
     /// Which workers sleep: set and cleared by each, cleared by the supervisor after a death.
@@ -194,7 +196,7 @@ impl Shared {
         self.arena(fields.statuses).cast::<TaskStatus>().wrapping_add(item)
     }
 
-    /// Marks items of a job as done well.
+    /// Gives all items of a chunk a status, before one of them gets another: from then on the chunk is dirty.
     ///
     /// # Safety
     /// As [`Shared::words`]; and the chunk must be the caller's.

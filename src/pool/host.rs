@@ -7,7 +7,7 @@ use super::arena::Arena;
 use super::code::Code;
 use super::control::{self, Shared, outcome, request};
 use super::job::Books;
-use super::supervisor::{self, LOOK, Plan, Watched};
+use super::supervisor::{self, Plan, Watched};
 use super::word::MAX_WORKERS;
 use crate::error::{Error, Result};
 use crate::sync::mutex::Mutex;
@@ -16,7 +16,7 @@ use crate::sys::clock::{self, Deadline};
 use crate::sys::fd::Fd;
 use crate::sys::fork::{self, Fork};
 use crate::sys::map::Mapping;
-use crate::sys::{cpu, futex, pidfd, proc, stdio, thread};
+use crate::sys::{cpu, futex, pidfd, proc, signal, stdio, thread};
 
 /// What a pool is made with.
 #[derive(Clone, Copy)]
@@ -82,22 +82,25 @@ impl Host {
         let code = Code::now()?;
         // SAFETY: both mappings go into the host, which outlives the view; the block is new and large enough.
         let shared = unsafe { Shared::new(&control, arena.memory(), workers) };
+        let commands = Fd::event()?;
+        let (lifeline_end, lifeline) = Fd::pipe()?;
+        let host = pidfd::open(proc::pid())?;
+        let single = fork::is_single_threaded();
+        let streams = stdio::flush(single);
+        // Another thread may hold the language's own stream locked, for ever in the workers.
+        let flush = options.flush.filter(|_| single);
+        if let Some(flush) = flush {
+            flush();
+        }
         let plan = Plan {
             shared,
             max_attempts: options.max_attempts,
             initializer: options.initializer,
             initializer_argument: options.initializer_argument,
             ignore_interrupt: options.ignore_interrupt,
-            flush: options.flush,
+            flush,
+            streams,
         };
-        let commands = Fd::event()?;
-        let (lifeline_end, lifeline) = Fd::pipe()?;
-        let host = pidfd::open(proc::pid())?;
-        let single = fork::is_single_threaded();
-        stdio::flush(single);
-        if let Some(flush) = options.flush {
-            flush();
-        }
         // The watch descriptors are both processes' until each closes what is the other's.
         let watched = Watched { host, lifeline: lifeline_end, commands };
         // SAFETY: by contract, or there is no other thread.
@@ -138,10 +141,12 @@ impl Host {
         let ready = &self.shared.control().ready;
         loop {
             let seen = ready.load(Ordering::Acquire);
-            if seen & LOOK != 0 || self.outcome() != outcome::RUNNING {
+            if self.outcome() != outcome::RUNNING {
                 return Err(Error::ChildLost);
             }
-            if seen as usize >= self.shared.workers {
+            let slots = &self.shared.slots()[..self.shared.workers];
+            if slots.iter().all(|slot| slot.ready.load(Ordering::Acquire) != 0) {
+                self.shared.control().started.store(1, Ordering::Release);
                 return Ok(());
             }
             // SAFETY: the control block is mapped.
@@ -152,7 +157,7 @@ impl Host {
     /// What became of the pool; a supervisor that was killed has broken it.
     pub(super) fn outcome(&self) -> u32 {
         match self.shared.control().outcome.load(Ordering::Acquire) {
-            outcome::RUNNING if pidfd::wait_end(self.supervisor.raw(), Deadline::NOW).unwrap_or(true) => {
+            outcome::RUNNING if pidfd::has_ended(self.supervisor.raw()) => {
                 // It may have said how in between.
                 let said = &self.shared.control().outcome;
                 let (from, to) = (outcome::RUNNING, outcome::BROKEN);
@@ -174,9 +179,11 @@ impl Host {
         }
         self.users.fetch_add(1, Ordering::Acquire);
         let result = call(self);
-        // Release: all uses are over when `free` sees that there are none.
-        if self.users.fetch_sub(1, Ordering::Release) == 1 && self.request() == request::TERMINATE {
-            futex::wake(self.users.as_ptr(), 1);
+        let (users, ending) = (self.users.as_ptr(), self.request() == request::TERMINATE);
+        // Release: all uses are over when `free` sees that there are none. From then on the host may be
+        // gone: only the address is used. (`free` looks again by itself, should this wake be missed.)
+        if self.users.fetch_sub(1, Ordering::Release) == 1 && ending {
+            futex::wake(users, 1);
         }
         result
     }
@@ -188,7 +195,7 @@ impl Host {
     /// No new work; workers leave when all is done.
     pub(crate) fn close(&self) -> Result<()> {
         let request = &self.shared.control().request;
-        let _ = request.compare_exchange(request::RUN, request::CLOSE, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = request.compare_exchange(request::RUN, request::CLOSE, Ordering::SeqCst, Ordering::Relaxed);
         self.shared.announce_work(usize::MAX);
         self.command();
         Ok(())
@@ -229,7 +236,8 @@ impl Host {
         let host = unsafe { this.as_ref() };
         if host.generation == thread::generation() {
             let _ = host.terminate();
-            let _ = host.join(Deadline::FOREVER);
+            // A thread that asked to be interrupted is not, here: workers must be gone before their memory.
+            while host.join(Deadline::FOREVER) == Err(Error::Interrupted) {}
             loop {
                 let users = host.users.load(Ordering::Acquire);
                 if users == 0 {
@@ -264,7 +272,15 @@ unsafe fn fork_supervisor(single: bool) -> Result<Option<Fd>> {
     // SAFETY: by contract.
     match unsafe { fork::fork() }? {
         Fork::Child => Ok(None),
-        Fork::Parent(pid) => pidfd::open(pid).map(Some),
+        Fork::Parent(pid) => match pidfd::open(pid) {
+            Ok(descriptor) => Ok(Some(descriptor)),
+            Err(error) => {
+                // Still there, even if it has ended: nobody has collected it.
+                signal::send(pid, signal::SIGKILL);
+                pidfd::collect_pid(pid);
+                Err(error)
+            }
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use super::arena::{Arena, Extent};
 use super::control::{Fields, JOBS, Shared, outcome, request};
 use super::host::Host;
-use super::status::{CRASHED, RETRY, TaskStatus};
+use super::status::{CRASHED, FAILED, RETRY, TaskStatus};
 use super::word::{ChunkWord, ItemWord, Pair, Stage};
 use super::worker::Runner;
 use crate::error::{Error, Result};
@@ -16,6 +16,8 @@ use crate::sys::signal::SIGKILL;
 /// Chunks a job is divided into when the pool chooses, for each worker and at least.
 const CHUNKS_PER_WORKER: usize = 256;
 const LEAST_CHUNKS: usize = 4096;
+/// Bytes of statuses that are made present for jobs that did not ask for any: more come with the first item that is not OK.
+const LITTLE: usize = 1 << 20;
 /// How often the host yields before it sleeps.
 const YIELDS: u32 = 8;
 
@@ -127,8 +129,11 @@ impl Layout {
             chunk_size,
             chunks: chunks as u32,
         };
-        let needed = fields.statuses;
-        place(size_of::<TaskStatus>(), job.count)?;
+        let mut needed = fields.statuses;
+        let statuses = place(size_of::<TaskStatus>(), job.count)?;
+        if !job.statuses.is_null() || end - statuses <= LITTLE {
+            needed = end;
+        }
         Ok(Self { fields, needed, size: end })
     }
 
@@ -178,7 +183,10 @@ impl Host {
         let ticket = Ticket { index, generation: 0, extent, fields: layout.at(extent.offset) };
         // SAFETY: by contract; the extent was reserved for this layout.
         let ticket = unsafe { self.publish(job, ticket) };
-        let ended = self.await_completed(&ticket, deadline);
+        // Had the pool been closed in between, the workers might be gone: those that saw the close before
+        // the job (SeqCst, as in `serve`) do not come back.
+        let closed = self.shared.control().request.load(Ordering::SeqCst) != request::RUN;
+        let ended = if closed { Err(Error::Closed) } else { self.await_completed(&ticket, deadline) };
         let rest = match ended {
             Ok(()) => TaskStatus::CANCELLED,
             Err(Error::ChildLost) => self.seal(&ticket),
@@ -189,7 +197,7 @@ impl Host {
         self.withdraw(&ticket);
         match ended {
             Err(Error::TimedOut | Error::WouldBlock) if tally.failed > 0 => tally.timed_out = true,
-            Err(Error::Interrupted) if tally.failed > 0 => return Err(Error::Interrupted),
+            Err(error @ (Error::Interrupted | Error::Closed)) if tally.failed > 0 => return Err(error),
             _ => {}
         }
         Ok(tally)
@@ -269,7 +277,7 @@ impl Host {
         slot.hint.0.store(Pair::new(0, 0).0, Ordering::Relaxed);
         // Release: who sees the generation sees all of the job.
         slot.generation.store(ticket.generation, Ordering::Release);
-        shared.control().active.0.fetch_or(1 << ticket.index, Ordering::Release);
+        shared.control().active.0.fetch_or(1 << ticket.index, Ordering::SeqCst);
         shared.announce_work(fields.chunks as usize);
         ticket
     }
@@ -381,8 +389,8 @@ impl Host {
             );
             word.store(left.0, Ordering::Release);
         }
-        match self.request() {
-            request::TERMINATE => TaskStatus::CANCELLED,
+        match self.outcome() {
+            outcome::ENDED => TaskStatus::CANCELLED,
             _ => TaskStatus { kind: CRASHED, code: SIGKILL },
         }
     }
@@ -400,7 +408,10 @@ impl Host {
             let word = ChunkWord(word.load(Ordering::Acquire));
             let first = chunk * fields.chunk_size;
             let end = (first + fields.chunk_size).min(fields.count);
-            let done = first + (word.start() as usize).min(end - first);
+            let done = match word.stage() {
+                Stage::Done => end,
+                _ => first + (word.start() as usize).min(end - first),
+            };
             let mut looked_at = first;
             if !word.is_dirty() {
                 // SAFETY: by contract.
@@ -418,6 +429,11 @@ impl Host {
                     // SAFETY: by contract.
                     unsafe { self.accept(job, fields, &mut good, item..item + 1) };
                     continue;
+                }
+                if status.kind == FAILED && job.task != 0 {
+                    // A C function that returned a code has written its output all the same.
+                    // SAFETY: by contract.
+                    unsafe { self.copy_out(job, fields, item..item + 1) };
                 }
                 tally.failed += 1;
                 tally.first.get_or_insert((item, status));

@@ -3,6 +3,7 @@
 //! replacements never come from a host that has meanwhile started threads.
 
 use core::ffi::c_void;
+use core::ops::Range;
 
 use super::control::{Fields, Shared, outcome, request};
 use super::status::{CRASHED, RETRY, TaskStatus};
@@ -15,7 +16,8 @@ use crate::sys::fd::{Fd, poll};
 use crate::sys::fork::{self, Fork};
 use crate::sys::pidfd::{self, Ended};
 use crate::sys::signal::{self, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
-use crate::sys::{futex, proc};
+use crate::sys::stdio::Streams;
+use crate::sys::{futex, proc, thread};
 
 /// Signals whose handlers and masks are the host's own: here they get their defaults.
 const SIGNALS: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD];
@@ -25,8 +27,6 @@ const MAX_FAILURES: u32 = 5;
 const FIRST_PAUSE: u64 = 10_000_000;
 /// How long workers have to leave after SIGTERM.
 const GRACE: u64 = 500_000_000;
-/// What the flag in `Control::ready` for "look at the outcome" is.
-pub(super) const LOOK: u32 = 1 << 31;
 /// Exit code of a worker whose initializer failed.
 const NOT_READY: i32 = 1;
 
@@ -39,6 +39,7 @@ pub(super) struct Plan {
     pub(super) initializer_argument: *mut c_void,
     pub(super) ignore_interrupt: bool,
     pub(super) flush: Option<fn()>,
+    pub(super) streams: Streams,
 }
 
 /// What the supervisor watches besides its workers.
@@ -64,9 +65,12 @@ struct Supervisor {
 
 /// The life of the supervisor. Never returns.
 pub(super) fn run(plan: Plan, watched: Watched) -> ! {
+    let _guard = fork::AbortOnUnwind;
     fork::set_name(c"forq-supervisor");
+    thread::current().set_interruptible(false);
+    // The host's handlers and masks are its own business. What is not read from the descriptor waits for ever.
     signal::set_default(&SIGNALS);
-    signal::set_blocked(&SIGNALS);
+    signal::block_all();
     if let Ok(null) = Fd::open_read(c"/dev/null") {
         let _ = null.replace_stdin();
     }
@@ -131,8 +135,8 @@ impl Supervisor {
             if self.shared().worker(index).pid.load(Ordering::Relaxed) != 0 {
                 continue;
             }
-            if self.fork_worker(index).is_err() && !self.count_failure() {
-                return false;
+            if self.fork_worker(index).is_err() {
+                return self.count_failure();
             }
         }
         true
@@ -156,8 +160,11 @@ impl Supervisor {
         self.missing = true;
         let pause = FIRST_PAUSE << self.failures.min(7);
         self.retry_at = Deadline::after_nanos(pause);
-        let starting = self.shared().control().ready.load(Ordering::Acquire) < self.shared().workers as u32;
-        !starting && (self.failures < MAX_FAILURES || self.alive > 0)
+        let shared = self.shared();
+        let started = shared.control().started.load(Ordering::Acquire) != 0;
+        let working =
+            shared.slots()[..shared.workers].iter().any(|slot| slot.ready.load(Ordering::Acquire) != 0);
+        started && (self.failures < MAX_FAILURES || working)
     }
 
     /// Collects the dead and has them replaced; false: given up.
@@ -232,7 +239,7 @@ impl Supervisor {
         let control = self.shared().control();
         // Release: what the last workers left is seen by who sees the outcome.
         control.outcome.store(how, Ordering::Release);
-        control.ready.fetch_or(LOOK, Ordering::Release);
+        control.ready.fetch_add(1, Ordering::Release);
         futex::wake(control.ready.as_ptr(), i32::MAX);
         for job in &control.jobs {
             futex::wake(job.completed.as_ptr(), i32::MAX);
@@ -274,17 +281,17 @@ fn become_worker(plan: &Plan, index: usize, supervisor: u32) -> ! {
     if let Some(initializer) = plan.initializer {
         // SAFETY: the pool's maker vouched for it; its argument is in our copy of the maker's memory.
         if unsafe { initializer(plan.initializer_argument) } != 0 {
-            worker::flush(plan.flush);
+            worker::Context { shared: &plan.shared, index, flush: plan.flush, streams: plan.streams }.flush();
             fork::exit_now(NOT_READY);
         }
     }
     let control = plan.shared.control();
     plan.shared.worker(index).ready.store(1, Ordering::Release);
-    if control.ready.fetch_add(1, Ordering::AcqRel) + 1 == plan.shared.workers as u32 {
-        futex::wake(control.ready.as_ptr(), i32::MAX);
-    }
-    worker::serve(&worker::Context { shared: &plan.shared, index, flush: plan.flush });
-    worker::flush(plan.flush);
+    control.ready.fetch_add(1, Ordering::Release);
+    futex::wake(control.ready.as_ptr(), i32::MAX);
+    let context = worker::Context { shared: &plan.shared, index, flush: plan.flush, streams: plan.streams };
+    worker::serve(&context);
+    context.flush();
     fork::exit_now(0)
 }
 
@@ -296,16 +303,19 @@ fn settle(plan: &Plan, index: usize, ended: Ended) -> bool {
     let slot = shared.worker(index);
     control.idle.0[index / 64].fetch_and(!(1 << (index % 64)), Ordering::Relaxed);
     let Some((job, generation)) = Intent(slot.intent.load(Ordering::Acquire)).get() else { return false };
-    // SAFETY: the dead worker's intent still names the job.
-    let fields = unsafe { control.jobs[job].fields() };
     // An intent is published before it is known to be good: the job may have gone before.
-    let worked = control.jobs[job].generation.load(Ordering::Acquire) == generation
+    let worked = control.jobs[job].generation.load(Ordering::Acquire) == generation && {
+        // SAFETY: the dead worker's intent still names the job, which was there a moment ago.
+        let fields = unsafe { control.jobs[job].fields() };
         // SAFETY: as above.
-        && unsafe { settle_chunk(plan, index, job, generation, &fields, ended) };
+        let worked = unsafe { settle_chunk(plan, index, job, generation, &fields, ended) };
+        if worked {
+            shared.complete_if_done(job, generation, fields.chunks);
+        }
+        worked
+    };
+    // Only now: as long as the job is named, its slot and memory are not used for another.
     slot.intent.store(Intent::NONE.0, Ordering::Release);
-    if worked {
-        shared.complete_if_done(job, generation, fields.chunks);
-    }
     // It may have been woken for work that it did not get to.
     shared.announce_work(shared.workers);
     worked
@@ -333,7 +343,7 @@ unsafe fn settle_chunk(
     if seen.stage() == Stage::Done && seen.worker() == index && seen.is_of(generation) {
         // Committed; whether it was still counted is made sure.
         if Pair(slot.finished[job].load(Ordering::Relaxed)).low() == place.low() {
-            slot.items.fetch_add((end - first) as u64, Ordering::Relaxed);
+            slot.items.fetch_add((end - first - seen.start() as usize) as u64, Ordering::Relaxed);
         }
         slot.finished[job].store(Pair::new(generation, place.low() + 1).0, Ordering::Release);
         return true;
@@ -346,7 +356,7 @@ unsafe fn settle_chunk(
         if item.is_running() && on < end {
             slot.crashes.fetch_add(1, Ordering::Relaxed);
             // SAFETY: the chunk was the dead worker's, and is nobody's now.
-            if unsafe { blame(plan, fields, first, on, dirty, ended) } {
+            if unsafe { blame(plan, fields, first..end, on, dirty, ended) } {
                 done += 1;
             }
             dirty = true;
@@ -355,6 +365,8 @@ unsafe fn settle_chunk(
         let (stage, owner) = if finished { (Stage::Done, shared.workers) } else { (Stage::Free, 0) };
         let next = ChunkWord::new(generation, stage, dirty, owner, (done - first) as u32);
         if Shared::exchange(word, seen, next) {
+            slot.items
+                .fetch_add((done - first).saturating_sub(seen.start() as usize) as u64, Ordering::Relaxed);
             if finished {
                 count_own(shared, job, generation);
             } else {
@@ -377,19 +389,26 @@ unsafe fn settle_chunk(
 ///
 /// # Safety
 /// The chunk must be nobody's.
-unsafe fn blame(plan: &Plan, fields: &Fields, first: usize, item: usize, dirty: bool, ended: Ended) -> bool {
+unsafe fn blame(
+    plan: &Plan,
+    fields: &Fields,
+    chunk: Range<usize>,
+    item: usize,
+    dirty: bool,
+    ended: Ended,
+) -> bool {
     let shared = &plan.shared;
     let place = shared.status(fields, item);
-    // SAFETY: within the job's extent. A status that was not written yet is not read.
+    // SAFETY: within the job's extent.
     unsafe {
         let mut attempts = 1;
         if dirty {
             let before = place.read();
             if before.kind == RETRY {
-                attempts += before.code;
+                attempts = before.code.saturating_add(1);
             }
         } else {
-            shared.fill_ok(fields, first, item);
+            shared.fill_ok(fields, chunk.start, chunk.end);
         }
         let given_up = attempts >= i32::try_from(plan.max_attempts.max(1)).unwrap_or(i32::MAX);
         let crashed = TaskStatus { kind: CRASHED, code: code_of(ended) };

@@ -4,9 +4,9 @@
 ///
 /// | bits | part | |
 /// |---|---|---|
-/// | 0-31 | start | items of the chunk that are done before whoever claims it begins |
+/// | 0-31 | start | items of the chunk that were done before whoever claimed it began; of a cancelled one, that are done |
 /// | 32-43 | worker | who claimed or finished it |
-/// | 44 | dirty | the statuses of its items before `start` (when done: of all) have been written; else they are all OK |
+/// | 44 | dirty | its items have statuses in the arena; else those that are done are all OK |
 /// | 45-47 | stage | see [`Stage`] |
 /// | 48-63 | generation | the job's, its low half: a word of another job is never taken for this one's |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use super::status::{FAILED, TaskStatus};
 use super::word::{ChunkWord, Intent, ItemWord, NOWHERE, Pair, Stage};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::{self, Deadline};
-use crate::sys::{cpu, fork, futex, stdio, thread};
+use crate::sys::stdio::Streams;
+use crate::sys::{cpu, fork, futex, thread};
 
 /// Runs the items of a chunk: one function for C tasks, one for each Rust closure.
 pub(crate) type Runner = unsafe fn(&mut Run<'_>);
@@ -73,7 +74,7 @@ impl Run<'_> {
         // SAFETY: the chunk is this worker's.
         unsafe {
             if !self.dirty {
-                self.shared.fill_ok(self.fields, self.first, item);
+                self.shared.fill_ok(self.fields, self.first, self.range.end);
             }
             self.shared.status(self.fields, item).write(status);
         }
@@ -92,6 +93,17 @@ pub(super) struct Context<'a> {
     pub(super) index: usize,
     /// Flushes the streams of the host's language that libc does not know of.
     pub(super) flush: Option<fn()>,
+    pub(super) streams: Streams,
+}
+
+impl Context<'_> {
+    /// Writes out what tasks have printed.
+    pub(super) fn flush(&self) {
+        if let Some(flush) = self.flush {
+            flush();
+        }
+        self.streams.flush();
+    }
 }
 
 /// How often an idle worker yields before it sleeps.
@@ -108,8 +120,9 @@ pub(super) fn serve(context: &Context<'_>) {
             (yields, sleeps) = (0, 0);
             continue;
         }
-        if control.request.load(Ordering::Acquire) == request::CLOSE
-            && control.active.0.load(Ordering::Acquire) == 0
+        // SeqCst: whoever adds a job looks at the request afterwards, so one of us sees the other.
+        if control.request.load(Ordering::SeqCst) == request::CLOSE
+            && control.active.0.load(Ordering::SeqCst) == 0
         {
             return;
         }
@@ -119,19 +132,11 @@ pub(super) fn serve(context: &Context<'_>) {
             continue;
         }
         if sleeps == 0 {
-            flush(context.flush);
+            context.flush();
         }
         sleeps += 1;
         sleep(shared, context.index, seen, sleeps);
     }
-}
-
-/// Writes out what tasks have printed.
-pub(super) fn flush(more: Option<fn()>) {
-    if let Some(more) = more {
-        more();
-    }
-    stdio::flush(fork::is_single_threaded());
 }
 
 fn sleep(shared: &Shared, index: usize, seen: u32, round: u32) {
@@ -187,9 +192,11 @@ fn serve_job(context: &Context<'_>, index: usize) -> bool {
     // SAFETY: as above.
     while let Some((chunk, word)) = unsafe { claim(context, index, generation, &fields, finished.low()) } {
         // SAFETY: as above, and the chunk is claimed.
-        unsafe { run_chunk(context, generation, &fields, chunk, word) };
+        let items = unsafe { run_chunk(context, generation, &fields, chunk, word) };
         finished = Pair::new(generation, finished.low() + 1);
         me.finished[index].store(finished.0, Ordering::Release);
+        // After that: a death in between leaves items uncounted, never counted twice.
+        me.items.store(me.items.load(Ordering::Relaxed) + items, Ordering::Relaxed);
         let now = clock::now();
         me.busy_ns.store(me.busy_ns.load(Ordering::Relaxed) + now.saturating_sub(since), Ordering::Relaxed);
         since = now;
@@ -249,11 +256,17 @@ unsafe fn claim(
     None
 }
 
-/// Runs a claimed chunk and commits it.
+/// Runs a claimed chunk and commits it; how many items that were.
 ///
 /// # Safety
 /// The worker's intent must name the job, and it must have claimed the chunk.
-unsafe fn run_chunk(context: &Context<'_>, generation: u32, fields: &Fields, chunk: u32, word: ChunkWord) {
+unsafe fn run_chunk(
+    context: &Context<'_>,
+    generation: u32,
+    fields: &Fields,
+    chunk: u32,
+    word: ChunkWord,
+) -> u64 {
     let shared = context.shared;
     let me = shared.worker(context.index);
     let first = chunk as usize * fields.chunk_size;
@@ -269,12 +282,11 @@ unsafe fn run_chunk(context: &Context<'_>, generation: u32, fields: &Fields, chu
         range: first + word.start() as usize..end,
         dirty: word.is_dirty(),
     };
-    let items = run.range.len() as u64;
     // SAFETY: the host stored the address of a `Runner`, the same in this image.
     let runner = unsafe { core::mem::transmute::<usize, Runner>(fields.runner) };
     // SAFETY: the chunk is ours, and the host checked the sizes for this runner.
     unsafe { runner(&mut run) };
-    let done = ChunkWord::new(generation, Stage::Done, run.dirty, context.index, (end - first) as u32);
+    let done = ChunkWord::new(generation, Stage::Done, run.dirty, context.index, word.start());
     // SAFETY: by contract.
     let words = unsafe { shared.words(fields) };
     if !Shared::exchange(&words[chunk as usize], word, done) {
@@ -283,5 +295,5 @@ unsafe fn run_chunk(context: &Context<'_>, generation: u32, fields: &Fields, chu
             clock::sleep(u64::MAX >> 2);
         }
     }
-    me.items.store(me.items.load(Ordering::Relaxed) + items, Ordering::Relaxed);
+    (end - first) as u64 - u64::from(word.start())
 }

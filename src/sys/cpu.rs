@@ -15,9 +15,10 @@ fn affinity_count() -> u32 {
     // Larger than any machine's mask, as the kernel refuses one that is too small.
     let mut mask = [0u64; 1024];
     // SAFETY: the mask is as large as we say.
-    let size =
-        unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr()) };
-    if size > 0 { mask.iter().map(|word| word.count_ones()).sum() } else { 1 }
+    let size = errno::preserve(|| unsafe {
+        libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr())
+    });
+    if size.is_ok() { mask.iter().map(|word| word.count_ones()).sum() } else { 1 }
 }
 
 /// The quota of this process's control group (version 2), in CPUs, rounded up.

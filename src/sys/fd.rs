@@ -18,6 +18,17 @@ impl Fd {
         Self(raw)
     }
 
+    /// Moves it out of the place of a standard stream, which others will use.
+    pub(crate) fn above_standard(self) -> Result<Self> {
+        if self.0 > 2 {
+            return Ok(self);
+        }
+        // SAFETY: no pointers; a new descriptor.
+        errno::preserve(|| unsafe { libc::fcntl(self.0, libc::F_DUPFD_CLOEXEC, 3) })
+            .map(Self)
+            .map_err(Error::from_errno)
+    }
+
     pub(crate) fn raw(&self) -> i32 {
         self.0
     }
@@ -47,7 +58,8 @@ impl Fd {
         // SAFETY: room for two descriptors.
         errno::preserve(|| unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })
             .map_err(Error::from_errno)?;
-        Ok((Self(ends[0]), Self(ends[1])))
+        let (read, write) = (Self(ends[0]), Self(ends[1]));
+        Ok((read.above_standard()?, write.above_standard()?))
     }
 
     /// Reads once; 0 at the end.
@@ -65,11 +77,15 @@ impl Fd {
         }
     }
 
+    /// Writes a few bytes, which fit.
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        // SAFETY: the bytes are as many as we say.
+        let _ = errno::preserve(|| unsafe { libc::write(self.0, bytes.as_ptr().cast(), bytes.len()) as i64 });
+    }
+
     /// Adds one to an event counter. A full counter is as good.
     pub(crate) fn signal_event(&self) {
-        let one = 1u64;
-        // SAFETY: eight bytes, as event counters take them.
-        let _ = errno::preserve(|| unsafe { libc::write(self.0, (&raw const one).cast(), 8) as i64 });
+        self.write(&1u64.to_ne_bytes());
     }
 
     /// Takes all that an event counter holds.
@@ -93,7 +109,7 @@ impl Drop for Fd {
 
 /// The descriptor that a call made.
 pub(super) fn owned(call: impl FnOnce() -> i32) -> Result<Fd> {
-    errno::preserve(call).map(Fd).map_err(Error::from_errno)
+    errno::preserve(call).map(Fd).map_err(Error::from_errno)?.above_standard()
 }
 
 /// Waits until one of `fds` is readable or at its end; says which. All false: the time is up.

@@ -45,7 +45,7 @@ pub(crate) unsafe fn fork_unseen() -> Result<(Fork, Option<Fd>)> {
             Ok((Fork::Child, None))
         }
         // SAFETY: the kernel made the descriptor for us.
-        Ok(pid) => Ok((Fork::Parent(pid as u32), Some(unsafe { Fd::from_raw(pidfd) }))),
+        Ok(pid) => Ok((Fork::Parent(pid as u32), Some(unsafe { Fd::from_raw(pidfd) }.above_standard()?))),
         Err(libc::EAGAIN) => Err(Error::OutOfMemory),
         Err(code) => Err(Error::from_errno(code)),
     }
@@ -54,6 +54,17 @@ pub(crate) unsafe fn fork_unseen() -> Result<(Fork, Option<Fd>)> {
 /// Whether this process surely has only this thread.
 pub(crate) fn is_single_threaded() -> bool {
     proc::thread_count() == Some(1)
+}
+
+/// Aborts the process when it is dropped: so that no panic in a forked child unwinds into frames that are
+/// a copy of its parent's.
+pub(crate) struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        // SAFETY: never returns.
+        unsafe { libc::abort() }
+    }
 }
 
 /// Ends this process at once: no destructors, no handlers.

@@ -34,6 +34,17 @@ pub(crate) fn wait_end(pidfd: i32, deadline: Deadline) -> Result<bool> {
     poll([pidfd], deadline).map(|[ended]| ended)
 }
 
+/// Whether the process has ended; if that cannot be learnt now, it has not.
+pub(crate) fn has_ended(pidfd: i32) -> bool {
+    loop {
+        match poll([pidfd], Deadline::NOW) {
+            Ok([ended]) => return ended,
+            Err(Error::Interrupted) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
 /// Waits until `deadline` for the end of a child, and collects its status.
 pub(crate) fn join(pidfd: i32, deadline: Deadline) -> Result<Ended> {
     loop {
@@ -44,6 +55,7 @@ pub(crate) fn join(pidfd: i32, deadline: Deadline) -> Result<Ended> {
             Some(ended) => return Ok(ended),
             // Ended, but a tracer holds it still.
             None if deadline.is_now() => return Err(Error::WouldBlock),
+            None if deadline.has_passed() => return Err(Error::TimedOut),
             None => clock::sleep(1_000_000),
         }
     }

@@ -36,6 +36,22 @@ fn set_action(signals: &[i32], action: libc::sighandler_t) {
     }
 }
 
+/// Blocks all signals.
+pub(crate) fn block_all() {
+    let mut set = core::mem::MaybeUninit::zeroed();
+    // SAFETY: initialised by sigfillset before it is used.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), core::ptr::null_mut());
+    }
+}
+
+fn unblock(signal: i32) {
+    let set = set_of(&[signal]);
+    // SAFETY: a valid set.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, core::ptr::null_mut()) };
+}
+
 /// Blocks exactly these signals.
 pub(crate) fn set_blocked(signals: &[i32]) {
     let set = set_of(signals);
@@ -84,6 +100,8 @@ pub(crate) fn end_with_parent(parent: u32) {
         action.sa_flags = libc::SA_RESTART;
         libc::sigaction(signal, &action, core::ptr::null_mut());
     }
+    // The thread that spawned us may have blocked it.
+    unblock(signal);
     fork::set_parent_death_signal(signal);
     if proc::parent_pid() != parent {
         // It ended before we asked.

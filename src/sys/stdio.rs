@@ -12,23 +12,66 @@ unsafe extern "C" {
     fn funlockfile(stream: *mut File);
 }
 
+/// Streams whose buffers were empty at a fork: what a child finds in them is its own.
+#[derive(Clone, Copy)]
+pub(crate) enum Streams {
+    All,
+    Some { output: bool, error: bool },
+}
+
 /// Flushes all streams, if this is the only thread; otherwise only standard output and error, and
 /// each only if nobody is using it: flushing all hangs while another thread waits for input.
-pub(crate) fn flush(single_threaded: bool) {
-    // SAFETY: libc's own streams, which live for ever; a null stream means all. The caller's errno is kept.
+pub(crate) fn flush(single_threaded: bool) -> Streams {
+    if single_threaded {
+        keeping_errno(flush_all);
+        return Streams::All;
+    }
+    // SAFETY: libc's own streams, which live for ever.
+    let (output, error) = unsafe { (stdout, stderr) };
+    keeping_errno(|| Streams::Some { output: flush_one(output), error: flush_one(error) })
+}
+
+impl Streams {
+    /// Writes out what a child has printed to them.
+    pub(crate) fn flush(self) {
+        // SAFETY: libc's own streams, which live for ever.
+        let (out, err) = unsafe { (stdout, stderr) };
+        keeping_errno(|| match self {
+            Self::All => flush_all(),
+            Self::Some { output, error } => {
+                let _ = output && flush_one(out);
+                let _ = error && flush_one(err);
+            }
+        });
+    }
+}
+
+fn flush_all() {
+    // SAFETY: a null stream means all.
+    unsafe { libc::fflush(core::ptr::null_mut()) };
+}
+
+/// Whether nobody was using the stream.
+fn flush_one(stream: *mut File) -> bool {
+    // SAFETY: one of libc's own streams.
+    unsafe {
+        if stream.is_null() || ftrylockfile(stream) != 0 {
+            return false;
+        }
+        libc::fflush(stream.cast());
+        funlockfile(stream);
+    }
+    true
+}
+
+/// Runs calls that may set errno even when they succeed.
+fn keeping_errno<R>(calls: impl FnOnce() -> R) -> R {
+    // SAFETY: the C library gives every thread an errno, valid as long as the thread.
     unsafe {
         let errno = libc::__errno_location();
         let before = *errno;
-        if single_threaded {
-            libc::fflush(core::ptr::null_mut());
-        } else {
-            for stream in [stdout, stderr] {
-                if !stream.is_null() && ftrylockfile(stream) == 0 {
-                    libc::fflush(stream.cast());
-                    funlockfile(stream);
-                }
-            }
-        }
+        let result = calls();
         *errno = before;
+        result
     }
 }
