@@ -583,7 +583,8 @@ typedef struct forq_worker_statistics {
 
 /**
  * Makes a pool and waits until its workers have run the initializer. Make it early: descriptors that are open
- * now stay open in the workers; afterwards the process may start threads. stdio is flushed.
+ * now stay open in the workers; afterwards the process may start threads. stdio is flushed. If this is the only
+ * thread, the pool's processes are not seen by the process's own wait calls and SIGCHLD handler; else one is.
  *
  * Returns 0; -EINVAL for NULL, more than 4094 workers, reserved fields not zero; -ECHILD if a worker could not start
  * or its initializer failed; -ENOMEM.

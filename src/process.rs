@@ -411,7 +411,7 @@ impl Process {
 
     /// Whether the process has not ended yet.
     pub fn is_alive(&self) -> bool {
-        self.status.is_none() && !pidfd::wait_end(self.descriptor.raw(), Deadline::NOW).unwrap_or(false)
+        self.status.is_none() && !pidfd::has_ended(self.descriptor.raw())
     }
 
     /// Sends a signal: to this process or to none, since it goes by descriptor.

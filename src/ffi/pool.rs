@@ -141,7 +141,8 @@ unsafe fn host<'a>(p: *const forq_pool) -> Result<&'a Host> {
 }
 
 /// Makes a pool and waits until its workers have run the initializer. Make it early: descriptors that are open
-/// now stay open in the workers; afterwards the process may start threads. stdio is flushed.
+/// now stay open in the workers; afterwards the process may start threads. stdio is flushed. If this is the only
+/// thread, the pool's processes are not seen by the process's own wait calls and SIGCHLD handler; else one is.
 ///
 /// Returns 0; -EINVAL for NULL, more than 4094 workers, reserved fields not zero; -ECHILD if a worker could not start
 /// or its initializer failed; -ENOMEM.

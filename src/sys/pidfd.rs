@@ -48,7 +48,9 @@ pub(crate) fn has_ended(pidfd: i32) -> bool {
 /// Waits until `deadline` for the end of a child, and collects its status.
 pub(crate) fn join(pidfd: i32, deadline: Deadline) -> Result<Ended> {
     loop {
-        if !wait_end(pidfd, deadline)? {
+        // What only asks is not interrupted.
+        let has_ended = if deadline.is_now() { has_ended(pidfd) } else { wait_end(pidfd, deadline)? };
+        if !has_ended {
             return Err(if deadline.is_now() { Error::WouldBlock } else { Error::TimedOut });
         }
         match collect(pidfd) {
