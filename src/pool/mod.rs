@@ -1,7 +1,7 @@
 //! A pool of worker processes: the face for Rust. The C face stands on [`host`] too.
 //!
-//! Who does what: the *host* ([`host`], [`job`]) is the process that made the pool. The *supervisor*
-//! ([`supervisor`]) is its child, and the parent of the *workers* ([`worker`]). They meet in the control
+//! Who does what: the *host* ([`host`], [`flight`]) is the process that made the pool. The *supervisor*
+//! ([`supervisor`], [`settle`]) is its child, and the parent of the *workers* ([`worker`]). They meet in the control
 //! block ([`control`]), whose words ([`word`]) say at every instant who has what in hand.
 
 mod arena;
@@ -11,8 +11,10 @@ mod builder;
 mod c_task;
 mod code;
 mod control;
+mod flight;
 pub(crate) mod host;
 pub(crate) mod job;
+mod settle;
 mod statistics;
 pub(crate) mod status;
 mod supervisor;

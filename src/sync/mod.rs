@@ -5,3 +5,4 @@ pub(crate) mod mutex;
 pub(crate) mod raw;
 pub(crate) mod state;
 pub(crate) mod statistics;
+mod waiter;

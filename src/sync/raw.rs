@@ -7,20 +7,11 @@
 //! Here those who wait are *counted* in the same 64 bits, so that whoever holds the lock next knows
 //! that there are others; and the kernel, told by the pending entry, wakes one for who dies on the
 //! way. Checked exhaustively by the models in `verification/models`, and by killing at every
-//! instruction in `verification/crash_points.rs`.
-//!
-//! - **announce** `{w, n} -> {w + WAITERS, n + 1}`, then sleep on the futex half.
-//! - **take** `{nobody, n} -> {me + WAITERS if others are announced, n - 1 if I was}`.
-//! - **release** `{me, n} -> {nobody + WAITERS if n > 0, n}`, then wake one if WAITERS was set.
-//! - **give up** a last try to take, then `{w, n} -> {w - WAITERS if none is left, n - 1}`, and if
-//!   nobody held it, wake one, in case a wake-up was meant for us.
-//! - **heal** a killed waiter stays counted, and every release then makes a wake call for nobody.
-//!   After [`USELESS_WAKES`] of those in a row a release starts a new count in a new epoch and wakes
-//!   all; whoever is alive finds another epoch and announces itself again.
+//! instruction in `verification/crash_points.rs`. The transitions are listed in [`state`].
 
-use super::backoff::Backoff;
-use super::state::{self, Announced, State};
+use super::state::{self, State};
 use super::statistics::MutexStatistics;
+use super::waiter::Waiter;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::{self, Deadline};
@@ -424,22 +415,5 @@ impl RawMutex {
             waited_max_ns: self.waited_max_ns.load(Ordering::Relaxed),
             holder_deaths: self.holder_deaths.load(Ordering::Relaxed),
         }
-    }
-}
-
-/// One call's wait for the lock.
-struct Waiter {
-    deadline: Deadline,
-    backoff: Backoff,
-    announced: Option<Announced>,
-    /// When it first gave the CPU away; 0: not yet.
-    since: u64,
-    sleeps: u32,
-    waited: bool,
-}
-
-impl Waiter {
-    fn new(deadline: Deadline) -> Self {
-        Self { deadline, backoff: Backoff::new(), announced: None, since: 0, sleeps: 0, waited: false }
     }
 }

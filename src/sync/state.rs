@@ -14,6 +14,15 @@
 //! | ours | 31 | held by forq: tells our locks from pthread's in a robust list | taker, releaser |
 //!
 //! All zero is free, with nobody waiting.
+//!
+//! - **announce** `{w, n} -> {w + WAITERS, n + 1}`, then sleep on the futex half.
+//! - **take** `{nobody, n} -> {me + WAITERS if others are announced, n - 1 if I was}`.
+//! - **release** `{me, n} -> {nobody + WAITERS if n > 0, n}`, then wake one if WAITERS was set.
+//! - **give up** a last try to take, then `{w, n} -> {w - WAITERS if none is left, n - 1}`, and if
+//!   nobody held it, wake one, in case a wake-up was meant for us.
+//! - **heal** a killed waiter stays counted, and every release then makes a wake call for nobody.
+//!   After some thirty of those in a row a release starts a new count in a new epoch and wakes
+//!   all; whoever is alive finds another epoch and announces itself again.
 
 /// Where the futex half stands in the value.
 const FUTEX_SHIFT: u32 = if cfg!(target_env = "musl") != cfg!(target_endian = "big") { 32 } else { 0 };
