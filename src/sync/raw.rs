@@ -34,7 +34,7 @@ const PRIVATE: u32 = 1;
 #[repr(C, align(64))]
 pub(crate) struct RawMutex {
     state: AtomicU64,
-    /// (holder) The process of the present or last holder.
+    /// (holder) The holder's process, from when it may have a guard until it lets go; else 0.
     owner_pid: AtomicU32,
     flags: AtomicU32,
     /// (holder)
@@ -323,6 +323,8 @@ impl RawMutex {
             // SAFETY: this thread holds it, so it is in its list.
             unsafe { thread.unlink(&self.node) };
         }
+        // From here on a death leaves no guard behind; nor does one before `enter` writes the next owner.
+        self.owner_pid.store(0, Ordering::Relaxed);
         if cfg!(forq_fault = "late_pending") {
             thread.clear_pending();
         }
