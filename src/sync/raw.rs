@@ -224,6 +224,11 @@ impl RawMutex {
             // Before `enter` writes another owner: whoever is killed in between leaves one trace or the other.
             self.leaker.store(self.owner_pid.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        if before.owner_died() {
+            // The dead one may have been healing: some may sleep whom nobody counts. While the lock is held
+            // and the pending entry set, so that our own death leaves this to the next one.
+            futex::wake(self.futex(), i32::MAX);
+        }
         self.enter(thread);
         if waiter.waited {
             self.contended.store(self.contended.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
@@ -340,23 +345,39 @@ impl RawMutex {
     #[cold]
     #[inline(never)]
     fn unlock_slow(&self, thread: &Thread) {
-        let heals = self.useless_wakes.load(Ordering::Relaxed) >= USELESS_WAKES;
+        if self.useless_wakes.load(Ordering::Relaxed) >= USELESS_WAKES {
+            self.heal();
+        }
         let before = loop {
             let state = self.load();
-            let after = if heals && state.has_waiters() { state.healed() } else { state.released() };
-            if self.change(state, after).is_ok() {
+            if self.change(state, state.released()).is_ok() {
                 break state;
             }
         };
         if before.has_waiters() {
-            let woken = futex::wake(self.futex(), if heals { i32::MAX } else { 1 });
-            if heals || woken > 0 {
+            if futex::wake(self.futex(), 1) > 0 {
                 self.useless_wakes.store(0, Ordering::Relaxed);
             } else {
                 self.useless_wakes.fetch_add(1, Ordering::Relaxed);
             }
         }
         thread.clear_pending();
+    }
+
+    /// Takes the count of waiters anew, and wakes all, who announce themselves again. Only by the holder.
+    #[cold]
+    fn heal(&self) {
+        self.useless_wakes.store(0, Ordering::Relaxed);
+        loop {
+            let state = self.load();
+            if !state.can_heal() {
+                return;
+            }
+            if self.change(state, state.healed()).is_ok() {
+                futex::wake(self.futex(), i32::MAX);
+                return;
+            }
+        }
     }
 
     /// Declares what the lock guards repaired: `NotPermitted` by another than the holder,

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | thread id | 0-29 of the futex half | who holds it; 0: nobody | taker; holder; the kernel at the holder's death |
 //! | `OWNER_DIED` | 30 | a holder died since the last taker | set by the kernel, or by who finds the holder gone; cleared by the taker |
-//! | `WAITERS` | 31 | somebody is announced and may sleep: a release must wake | set by who announces itself; kept or cleared by taker, releaser, and who withdraws |
+//! | `WAITERS` | 31 | somebody is announced and may sleep: a release must wake | set by who announces itself or heals; set or cleared by taker and releaser |
 //! | announced | 0-19 of our half | how many have announced that they wait; a killed one stays counted | who announces or withdraws itself, taker |
 //! | epoch | 20-29 | which count this is: a heal starts a new one | releaser that heals |
 //! | `INCONSISTENT` | 30 | what is guarded was left in the middle by a dead holder | set by the taker, cleared by `consistent` |
@@ -16,13 +16,16 @@
 //! All zero is free, with nobody waiting.
 //!
 //! - **announce** `{w, n} -> {w + WAITERS, n + 1}`, then sleep on the futex half.
-//! - **take** `{nobody, n} -> {me + WAITERS if others are announced, n - 1 if I was}`.
-//! - **release** `{me, n} -> {nobody + WAITERS if n > 0, n}`, then wake one if WAITERS was set.
-//! - **give up** a last try to take, then `{w, n} -> {w - WAITERS if none is left, n - 1}`, and if
-//!   nobody held it, wake one, in case a wake-up was meant for us.
+//! - **take** `{nobody, n} -> {me + WAITERS if others are announced, n - 1 if I was}`; after a death
+//!   WAITERS is set in any case, and all are woken.
+//! - **release** `{me + w, n} -> {nobody, n}`, then wake one if WAITERS was set.
+//! - **give up** a last try to take, then `{w, n} -> {w, n - 1}`, and if nobody holds it, wake one, in
+//!   case a wake-up was meant for us.
 //! - **heal** a killed waiter stays counted, and every release then makes a wake call for nobody.
-//!   After some thirty of those in a row a release starts a new count in a new epoch and wakes
-//!   all; whoever is alive finds another epoch and announces itself again.
+//!   After some thirty of those in a row a releaser, still holding, starts a new count in a new epoch,
+//!   `{me, n} -> {me + WAITERS, 0}`, and wakes all; whoever is alive finds another epoch and announces
+//!   itself again. Should the releaser die on the way, the next taker wakes all. A waiter that was
+//!   delayed between announcing and sleeping across all of this sleeps uncounted, until its bound.
 
 /// Where the futex half stands in the value.
 const FUTEX_SHIFT: u32 = if cfg!(target_env = "musl") != cfg!(target_endian = "big") { 32 } else { 0 };
@@ -31,6 +34,7 @@ const OWN_SHIFT: u32 = 32 - FUTEX_SHIFT;
 /// Where the futex half stands in memory, in bytes.
 pub(super) const FUTEX_BYTE: usize = if cfg!(target_env = "musl") { 4 } else { 0 };
 
+const FUTEX_HALF: u64 = 0xffff_ffff << FUTEX_SHIFT;
 const TID: u64 = 0x3fff_ffff << FUTEX_SHIFT;
 const OWNER_DIED: u64 = 1 << (30 + FUTEX_SHIFT);
 const WAITERS: u64 = 1 << (31 + FUTEX_SHIFT);
@@ -107,20 +111,20 @@ impl State {
         announced == Some(Announced(self.0 & EPOCH)) && self.announced() != 0
     }
 
-    fn with_waiters_if_announced(self) -> Self {
-        if self.announced() == 0 { Self(self.0 & !WAITERS) } else { Self(self.0 | WAITERS) }
-    }
-
+    /// Less one that was announced. A full count may stand for more than it says: it stays until a heal.
     fn without(self, announced: Option<Announced>) -> Self {
-        let rest = if self.counts(announced) { Self(self.0 - ONE_ANNOUNCED) } else { self };
-        rest.with_waiters_if_announced()
+        let counted = self.counts(announced) && self.announced() != ANNOUNCED;
+        if counted { Self(self.0 - ONE_ANNOUNCED) } else { self }
     }
 
     /// Free becomes held by the thread whose plain locked value is `locked`; a death becomes something to repair.
     pub(super) fn taken(self, locked: u64, announced: Option<Announced>) -> Self {
         let rest = self.without(announced);
-        let to_repair = if rest.owner_died() { INCONSISTENT } else { 0 };
-        Self(rest.0 & !OWNER_DIED | locked | to_repair)
+        let died = rest.owner_died();
+        // A dead holder may have been about to wake those that a heal no longer counts.
+        let waiters = if died || rest.announced() != 0 { WAITERS } else { 0 };
+        let to_repair = if died { INCONSISTENT } else { 0 };
+        Self(rest.0 & !(OWNER_DIED | WAITERS) | locked | waiters | to_repair)
     }
 
     /// Whether a waiter must change the state before it may sleep.
@@ -135,20 +139,26 @@ impl State {
         (Self((self.0 + more) | WAITERS), Announced(self.0 & EPOCH))
     }
 
-    /// One that was announced waits no more.
+    /// One that was announced waits no more. `WAITERS` stays: the next release finds out whether it is needed.
     pub(super) fn withdrawn(self, announced: Option<Announced>) -> Self {
         self.without(announced)
     }
 
-    /// Held becomes free.
+    /// Held becomes free: the kernel's half is 0, and the next taker sets `WAITERS` from the count. (Kernels
+    /// from 5.5 to 6.1 hand on a dead waiter's wake-up only if that half is 0.)
     pub(super) fn released(self) -> Self {
-        Self(self.0 & !(TID | OURS)).with_waiters_if_announced()
+        Self(self.0 & !(FUTEX_HALF | OURS))
     }
 
-    /// Held becomes free, and the count starts again at nought in a new epoch.
+    /// Whether a heal would change anything.
+    pub(super) fn can_heal(self) -> bool {
+        self.announced() != 0
+    }
+
+    /// Still held, but the count starts again at nought in a new epoch.
     pub(super) fn healed(self) -> Self {
         let epoch = self.0.wrapping_add(ONE_EPOCH) & EPOCH;
-        Self(self.0 & INCONSISTENT | epoch)
+        Self(self.0 & !(EPOCH | ANNOUNCED) | epoch | WAITERS)
     }
 
     /// What `consistent` makes of it.
@@ -187,18 +197,21 @@ mod tests {
     fn the_waiters_bit_follows_the_count() {
         let (one, first) = held().with_announcement(None);
         let (two, second) = one.with_announcement(None);
-        assert!(two.has_waiters() && two.released().has_waiters());
+        assert!(two.has_waiters() && !two.released().has_waiters());
         let taken = two.released().taken(locked_by(5), Some(first));
         assert!(taken.has_waiters(), "the second one still waits");
-        assert!(!taken.withdrawn(Some(second)).has_waiters());
+        let alone = taken.withdrawn(Some(second));
+        assert!(!alone.released().taken(locked_by(6), None).has_waiters());
         assert!(two.needs_announcement(None) && !two.needs_announcement(Some(second)));
     }
 
     #[test]
     fn a_heal_makes_old_announcements_void() {
         let (waited, announced) = held().with_announcement(None);
+        assert!(waited.can_heal() && !held().can_heal());
         let healed = waited.healed();
-        assert!(!healed.has_waiters() && healed.is_free());
+        assert!(healed.has_waiters() && healed.owner() == 77 && !healed.can_heal());
+        assert!(!healed.released().taken(locked_by(5), Some(announced)).has_waiters());
         assert!(healed.needs_announcement(Some(announced)));
         let (again, _) = healed.with_announcement(Some(announced));
         assert!(
@@ -212,7 +225,7 @@ mod tests {
         let bereaved = held().bereaved();
         assert!(bereaved.is_free() && bereaved.owner_died());
         let taken = bereaved.taken(locked_by(5), None);
-        assert!(taken.is_inconsistent() && !taken.owner_died());
+        assert!(taken.is_inconsistent() && !taken.owner_died() && taken.has_waiters());
         assert!(taken.released().taken(locked_by(6), None).is_inconsistent());
         assert!(!taken.repaired().released().is_inconsistent());
     }
@@ -220,13 +233,14 @@ mod tests {
     #[test]
     fn a_full_count_does_not_spill_into_the_epoch() {
         let full = State(held().0 | ANNOUNCED | WAITERS);
-        let (more, _) = full.with_announcement(None);
+        let (more, announced) = full.with_announcement(None);
         assert!(more == full);
+        assert!(full.withdrawn(Some(announced)) == full, "it may stand for more than it says");
     }
 
     #[test]
     fn the_epoch_wraps_without_touching_its_neighbours() {
         let last = State(held().0 | EPOCH | INCONSISTENT);
-        assert!(last.healed().0 == INCONSISTENT);
+        assert!(last.healed().0 == held().0 | INCONSISTENT | WAITERS);
     }
 }
