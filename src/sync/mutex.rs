@@ -216,9 +216,9 @@ impl<T: ?Sized> core::fmt::Debug for Mutex<T> {
 #[must_use = "dropping the guard releases the lock"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    generation: u64,
-    #[cfg(feature = "std")]
-    panicking: bool,
+    /// The fork generation, twice, plus 1 if the thread was panicking when it took the lock. One word: a
+    /// flag of its own would be padded, and returning the guard stall on a load wider than the last store.
+    taken_in: u64,
     not_send: PhantomData<*const ()>,
 }
 
@@ -228,13 +228,8 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
     #[inline]
     fn new(mutex: &'a Mutex<T>) -> Self {
-        Self {
-            mutex,
-            generation: thread::generation(),
-            #[cfg(feature = "std")]
-            panicking: std::thread::panicking(),
-            not_send: PhantomData,
-        }
+        let taken_in = thread::generation() << 1 | u64::from(is_panicking());
+        Self { mutex, taken_in, not_send: PhantomData }
     }
 
     /// Declares the value repaired after its holder's death; nothing happens if there was none.
@@ -243,13 +238,15 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
         let _ = self.mutex.raw.consistent();
     }
 
+    #[inline]
+    fn is_of_this_process(&self) -> bool {
+        self.taken_in >> 1 == thread::generation()
+    }
+
     /// A guard that was copied by a fork guards nothing in the child.
     #[inline]
     fn check(&self) {
-        assert!(
-            self.generation == thread::generation(),
-            "a guard was used in a child forked while the lock was held"
-        );
+        assert!(self.is_of_this_process(), "a guard was used in a child forked while the lock was held");
     }
 }
 
@@ -280,16 +277,24 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.generation != thread::generation() {
+        if !self.is_of_this_process() {
             return;
         }
         #[cfg(feature = "std")]
-        if std::thread::panicking() && !self.panicking {
+        if is_panicking() && self.taken_in & 1 == 0 {
             self.mutex.raw.mark_inconsistent();
         }
         let released = self.mutex.raw.unlock();
         debug_assert!(released.is_ok(), "the guard's thread holds the lock");
     }
+}
+
+#[inline]
+fn is_panicking() -> bool {
+    #[cfg(feature = "std")]
+    return std::thread::panicking();
+    #[cfg(not(feature = "std"))]
+    false
 }
 
 impl<T: ?Sized + core::fmt::Debug> core::fmt::Debug for MutexGuard<'_, T> {

@@ -72,7 +72,7 @@ fn generation_slow() -> u64 {
     current();
     match page_word().load(Ordering::Relaxed) {
         // Nothing to tell forks by but the process id.
-        NO_PAGE => u64::from(proc::pid()) | 1 << 63,
+        NO_PAGE => u64::from(proc::pid()) | 1 << 61,
         generation => generation,
     }
 }
