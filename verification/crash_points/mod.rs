@@ -1,0 +1,21 @@
+//! The harness: rows of operations and contexts, each of which kills a victim at every instruction.
+
+mod aftermath;
+mod case;
+mod failure;
+mod fate;
+mod operation;
+mod participant;
+mod recording;
+mod row;
+mod run;
+mod scenario;
+mod setting;
+mod sleepers;
+mod stage;
+mod symbol;
+mod system;
+mod tracee;
+mod trap;
+
+pub(crate) use run::run;

@@ -1,0 +1,155 @@
+//! The whole run: workers that share out the kills, the sweep, the table.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use forq::Shared;
+
+use super::row::{self, Share, Tally};
+use super::scenario::{self, Scenario};
+use super::stage::Stage;
+use super::system::{self, Change};
+
+const WORKERS: usize = 2;
+/// No run takes so long, unless the harness itself hangs.
+const LIMIT: Duration = Duration::from_secs(900);
+/// Rows at most.
+const ROWS: usize = 64;
+
+forq::shareable! {
+    /// What the workers found out about a row.
+    pub(crate) struct Found {
+        instructions: AtomicU64,
+        kills: AtomicU64,
+        inapplicable: AtomicU64,
+        failures: AtomicU64,
+    }
+}
+
+forq::shareable! {
+    /// What the workers found out.
+    pub(crate) struct Results {
+        rows: [Found; ROWS],
+        stop: AtomicU32,
+        done: AtomicU32,
+    }
+}
+
+impl Found {
+    fn add(&self, tally: Tally) {
+        // The same in all workers.
+        self.instructions.fetch_max(tally.instructions, Ordering::Relaxed);
+        self.kills.fetch_add(tally.kills, Ordering::Relaxed);
+        self.inapplicable.fetch_add(tally.inapplicable, Ordering::Relaxed);
+        self.failures.fetch_add(tally.failures, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Tally {
+        Tally {
+            instructions: self.instructions.load(Ordering::Relaxed),
+            kills: self.kills.load(Ordering::Relaxed),
+            inapplicable: self.inapplicable.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Runs all rows, or those whose operation or context contains the first argument.
+pub(crate) fn run() -> ExitCode {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let at_first = std::env::var_os("FORQ_CRASH_POINTS_FIRST").is_some();
+    let rows: Vec<Scenario> =
+        scenario::all().into_iter().filter(|row| named(row).contains(&filter)).collect();
+    let started = Instant::now();
+    system::adopt_orphans();
+    system::hold_child_signals();
+    // What is measured once per program is measured here, and inherited.
+    Stage::new().warm_up();
+    forq::Backoff::new().snooze();
+    let results = Shared::new(Results {
+        rows: std::array::from_fn(|_| Found {
+            instructions: AtomicU64::new(0),
+            kills: AtomicU64::new(0),
+            inapplicable: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }),
+        stop: AtomicU32::new(0),
+        done: AtomicU32::new(0),
+    })
+    .expect("memory for the results");
+    let workers: Vec<i32> = (0..WORKERS)
+        .map(|index| system::fork(|| work(&rows, Share { index, workers: WORKERS }, &results, at_first)))
+        .collect();
+    let mut troubles = workers.iter().map(|&worker| supervise(worker, started)).sum::<u64>();
+    if system::has_children() {
+        println!("FAILED: processes are left");
+        troubles += 1;
+    }
+    report(&rows, &results, troubles, started)
+}
+
+fn named(row: &Scenario) -> String {
+    format!("{} / {}", row.operation.name, row.context.name)
+}
+
+fn work(rows: &[Scenario], share: Share, results: &Results, at_first: bool) -> i32 {
+    system::become_group_leader();
+    system::stay_on_cpu(share.index);
+    for (row, found) in rows.iter().zip(&results.rows) {
+        if results.stop.load(Ordering::Relaxed) != 0 {
+            break;
+        }
+        let tally = row::run(row, share, &mut |failure| {
+            println!("{failure}");
+            if at_first {
+                results.stop.store(1, Ordering::Relaxed);
+            }
+            results.stop.load(Ordering::Relaxed) == 0
+        });
+        found.add(tally);
+    }
+    results.done.fetch_add(1, Ordering::Relaxed);
+    0
+}
+
+/// Waits for a worker, and ends whatever it leaves. Returns how many things went wrong.
+fn supervise(worker: i32, started: Instant) -> u64 {
+    let in_time = system::ends_before(worker, started + LIMIT);
+    // The worker, not yet waited for, keeps its group's number from being used again.
+    let (end, left) = system::sweep(worker);
+    let mut troubles = 0;
+    if !in_time || end != Some(Change::Exited(0)) {
+        println!("FAILED: a worker ended by {end:?}");
+        troubles += 1;
+    }
+    if left > 0 {
+        println!("FAILED: a worker left {left} processes");
+        troubles += 1;
+    }
+    troubles
+}
+
+fn report(rows: &[Scenario], results: &Results, troubles: u64, started: Instant) -> ExitCode {
+    println!("| operation | context | instructions | kills | failures |");
+    println!("|---|---|--:|--:|--:|");
+    let (mut kills, mut failures) = (0, troubles);
+    for (row, found) in rows.iter().zip(&results.rows) {
+        let tally = found.get();
+        kills += tally.kills;
+        failures += tally.failures;
+        println!(
+            "| {} | {} | {} | {} | {} |",
+            row.operation.name, row.context.name, tally.instructions, tally.kills, tally.failures
+        );
+    }
+    let complete = results.done.load(Ordering::Relaxed) as usize == WORKERS;
+    let seconds = started.elapsed().as_secs_f64();
+    if failures == 0 && complete && kills > 0 {
+        println!("crash points: passed, {kills} kills in {seconds:.1} s");
+        ExitCode::SUCCESS
+    } else {
+        println!("crash points: FAILED, {failures} failures, {kills} kills in {seconds:.1} s");
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,250 @@
+//! System calls as the harness uses them: processes that cannot outlive it, waits that end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::null;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Whatever waits longer has lost its wake-up.
+pub(super) const WATCHDOG: Duration = Duration::from_secs(10);
+
+/// What became of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Exited(i32),
+    Killed(i32),
+    Stopped(i32),
+}
+
+/// Forks a child that runs `body` and exits with the code it returns; it is killed when its parent dies.
+pub(super) fn fork(body: impl FnOnce() -> i32) -> i32 {
+    let parent = std::process::id() as i32;
+    // SAFETY: the harness's processes are single-threaded.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid != 0 {
+        return pid;
+    }
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // SAFETY: no arguments.
+    let orphaned = unsafe { libc::getppid() } != parent;
+    let code = if orphaned { 1 } else { catch_unwind(AssertUnwindSafe(body)).unwrap_or(101) };
+    // SAFETY: never returns; the parent's buffers and destructors are the parent's.
+    unsafe { libc::_exit(code) }
+}
+
+/// What has changed about the child since the last look, without waiting.
+pub(super) fn look(pid: i32) -> Option<Change> {
+    wait_for(pid, libc::WNOHANG)
+}
+
+/// Waits for the next stop of a traced child that cannot be blocked.
+pub(super) fn wait_stop(pid: i32) -> Option<Change> {
+    wait_for(pid, 0)
+}
+
+fn wait_for(pid: i32, flags: i32) -> Option<Change> {
+    let mut status = 0;
+    // SAFETY: `status` is a place for the result.
+    let result = unsafe { libc::waitpid(pid, &mut status, flags | libc::__WALL) };
+    (result == pid).then(|| {
+        if libc::WIFEXITED(status) {
+            Change::Exited(libc::WEXITSTATUS(status))
+        } else if libc::WIFSIGNALED(status) {
+            Change::Killed(libc::WTERMSIG(status))
+        } else {
+            Change::Stopped(libc::WSTOPSIG(status))
+        }
+    })
+}
+
+/// Waits for a change of the child; `None` when the watchdog bites. Needs [`hold_child_signals`].
+pub(super) fn wait(pid: i32) -> Option<Change> {
+    let end = Instant::now() + WATCHDOG;
+    let signals = child_signals();
+    loop {
+        if let Some(change) = look(pid) {
+            return Some(change);
+        }
+        let left = end.checked_duration_since(Instant::now())?;
+        let left = timespec(left);
+        // SAFETY: the set and the time are valid; no information is asked for.
+        unsafe { libc::sigtimedwait(&signals, std::ptr::null_mut(), &left) };
+    }
+}
+
+/// Keeps SIGCHLD pending, for [`wait`] to take.
+pub(super) fn hold_child_signals() {
+    // SAFETY: a valid set; the old one is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &child_signals(), std::ptr::null_mut()) };
+}
+
+fn child_signals() -> libc::sigset_t {
+    // SAFETY: an initialised set of one signal.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        set
+    }
+}
+
+/// Kills a child of ours.
+pub(super) fn kill(pid: i32) {
+    // SAFETY: no pointers; the child has not been waited for, so the id is its own.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Kills a child of ours and waits until it is gone, its locks with it. False: the watchdog bit.
+pub(super) fn kill_and_reap(pid: i32) -> bool {
+    kill(pid);
+    loop {
+        match wait(pid) {
+            Some(Change::Stopped(_)) => {}
+            Some(_) => return true,
+            None => return false,
+        }
+    }
+}
+
+/// Whether this process has children, zombies included.
+pub(super) fn has_children() -> bool {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: a place for the result.
+    unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) == 0 }
+}
+
+/// Whether the process is asleep in a futex call on the word at `address`.
+pub(super) fn is_asleep(pid: i32, address: usize) -> bool {
+    let Ok(line) = std::fs::read_to_string(format!("/proc/{pid}/syscall")) else { return false };
+    let mut fields = line.split_ascii_whitespace();
+    let call = fields.next().and_then(|field| field.parse().ok());
+    let word = fields.next().and_then(|field| usize::from_str_radix(field.trim_start_matches("0x"), 16).ok());
+    // One that is stopped on its way out of the call looks the same here.
+    call == Some(libc::SYS_futex) && word == Some(address) && state(pid) == Some('S')
+}
+
+fn state(pid: i32) -> Option<char> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    line.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Repeats `done` until it says something or the watchdog bites.
+pub(super) fn poll<T>(mut done: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + WATCHDOG;
+    for round in 0u64.. {
+        if let Some(result) = done() {
+            return Some(result);
+        }
+        if round < 50 {
+            std::thread::yield_now();
+        } else if Instant::now() < end {
+            breathe();
+        } else {
+            break;
+        }
+    }
+    None
+}
+
+/// Lets others run for a moment.
+pub(super) fn breathe() {
+    std::thread::sleep(Duration::from_micros(5));
+}
+
+/// A cue between processes: nought, then another value.
+pub(super) fn give(cue: &AtomicU32, value: u32) {
+    // Release pairs with the Acquire of `await_cue`.
+    cue.store(value, Ordering::Release);
+    // SAFETY: the kernel uses the address as a key.
+    unsafe { libc::syscall(libc::SYS_futex, cue.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Waits for a cue; `None` when the watchdog bites.
+pub(super) fn await_cue(cue: &AtomicU32, limit: Duration) -> Option<u32> {
+    let end = Instant::now() + limit;
+    loop {
+        match cue.load(Ordering::Acquire) {
+            0 => {}
+            value => return Some(value),
+        }
+        let left = timespec(end.checked_duration_since(Instant::now())?);
+        // SAFETY: the word and the time are valid during the call.
+        unsafe { libc::syscall(libc::SYS_futex, cue.as_ptr(), libc::FUTEX_WAIT, 0, &left, null::<u32>(), 0) };
+    }
+}
+
+fn timespec(time: Duration) -> libc::timespec {
+    libc::timespec { tv_sec: time.as_secs() as libc::time_t, tv_nsec: i64::from(time.subsec_nanos()) }
+}
+
+/// Stays on one of the CPUs that it may use, and so do its children: handing over from one process to
+/// another is cheaper then, and no more than one of them needs to run at a time.
+pub(super) fn stay_on_cpu(index: usize) {
+    // SAFETY: sets of the size that is said, integers.
+    unsafe {
+        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+        let size = size_of_val(&allowed);
+        libc::sched_getaffinity(0, size, &mut allowed);
+        let cpus: Vec<usize> = (0..8 * size).filter(|&cpu| libc::CPU_ISSET(cpu, &allowed)).collect();
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        if !cpus.is_empty() {
+            libc::CPU_SET(cpus[index % cpus.len()], &mut one);
+            libc::sched_setaffinity(0, size, &one);
+        }
+    }
+}
+
+/// Short sleeps are short, and a new group that a sweep can end as a whole.
+pub(super) fn become_group_leader() {
+    // SAFETY: no pointers.
+    unsafe {
+        libc::prctl(libc::PR_SET_TIMERSLACK, 1);
+        libc::setpgid(0, 0);
+    }
+}
+
+/// Children of children that end come to this process.
+pub(super) fn adopt_orphans() {
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+}
+
+/// Whether the child ends in time. It is not waited for: its id stays its own.
+pub(super) fn ends_before(pid: i32, end: Instant) -> bool {
+    loop {
+        // SAFETY: integers.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: a place for the result.
+        let result = unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, flags) };
+        // SAFETY: filled, or still zero, by the call.
+        if result != 0 || unsafe { info.si_pid() } == pid {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Ends whatever is left of the group that a child of ours leads, and takes the remains: how the
+/// leader ended, and how many others there were.
+pub(super) fn sweep(leader: i32) -> (Option<Change>, usize) {
+    // SAFETY: no pointers; the leader has not been waited for, so the group is its own.
+    unsafe { libc::kill(-leader, libc::SIGKILL) };
+    let end = wait(leader);
+    let mut others = 0;
+    // Orphans become our children as soon as their parent has ended.
+    loop {
+        let mut status = 0;
+        // SAFETY: a place for the result.
+        if unsafe { libc::waitpid(-leader, &mut status, libc::__WALL) } <= 0 {
+            return (end, others);
+        }
+        others += 1;
+    }
+}

@@ -1,0 +1,33 @@
+#!/bin/sh
+# The crash points must find faults: builds the library with one planted fault at a time (`forq_fault`
+# in src/sync/raw.rs), and succeeds only if each run reports a lost wake-up or an untold death.
+set -eu
+cd "$(dirname "$0")/.."
+
+flags="${RUSTFLAGS:-} --cfg forq_long_sleeps -Clink-arg=-Wl,-z,now"
+target="${CARGO_TARGET_DIR:-target}"
+CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
+FORQ_CRASH_POINTS=required
+# One finding is enough.
+FORQ_CRASH_POINTS_FIRST=1
+export CARGO_PROFILE_RELEASE_DEBUG FORQ_CRASH_POINTS FORQ_CRASH_POINTS_FIRST
+
+missed=0
+for fault in no_pending late_pending; do
+    RUSTFLAGS="$flags --cfg forq_fault=\"$fault\""
+    CARGO_TARGET_DIR="$target/planted_$fault"
+    export RUSTFLAGS CARGO_TARGET_DIR
+    # A build that fails finds nothing.
+    cargo test --quiet --release --test crash_points --no-run
+    log="$CARGO_TARGET_DIR/crash_points.log"
+    if cargo test --quiet --release --test crash_points >"$log" 2>&1; then
+        echo "planted fault $fault: NOT FOUND"
+        missed=1
+    elif grep -E '^FAILED .*(lost wake-up|untold death)' "$log" | head -n 1 | grep . ; then
+        echo "planted fault $fault: found"
+    else
+        echo "planted fault $fault: the run failed for another reason, see $log"
+        missed=1
+    fi
+done
+exit $missed
