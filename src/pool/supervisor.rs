@@ -285,6 +285,8 @@ fn become_worker(plan: &Plan, index: usize, supervisor: u32) -> ! {
         }
     }
     let control = plan.shared.control();
+    // The supervisor writes it too, but perhaps later than the host looks.
+    plan.shared.worker(index).pid.store(proc::pid(), Ordering::Release);
     plan.shared.worker(index).ready.store(1, Ordering::Release);
     control.ready.fetch_add(1, Ordering::Release);
     futex::wake(control.ready.as_ptr(), i32::MAX);

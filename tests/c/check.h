@@ -30,7 +30,8 @@
 /* Which promise is being checked: part of every message. */
 static const char *running = "begin";
 
-#define RUN(test) (running = #test, test())
+/* Each has a minute, far above what it takes. */
+#define RUN(test) (running = #test, alarm(60), test())
 
 /* In the program itself and in children, tasks included: they end with 1. By `_exit`, so that nothing is flushed
  * twice; and by plain system calls, since some tests forbid more. */
@@ -152,7 +153,6 @@ static UNUSED void begin(void) {
     CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) == 0);
     struct sigaction action = {.sa_handler = watchdog_bites, .sa_flags = SA_RESTART};
     CHECK(sigaction(SIGALRM, &action, NULL) == 0);
-    alarm(60);
 }
 
 static UNUSED int finish(void) {

@@ -200,7 +200,7 @@ impl Word {
     /// Free, nothing to repair, and as many waiters announced as `announced` (dead ones).
     pub(super) fn is_at_rest(self, announced: u32) -> bool {
         let plain = self.futex() & 0x7fff_ffff == 0 && self.own() >> 30 == 0;
-        plain && self.announced() == announced && self.has_waiters() == (announced != 0)
+        plain && self.announced() == announced && !self.has_waiters()
     }
 }
 
