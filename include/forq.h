@@ -496,7 +496,7 @@ typedef struct forq_job {
      */
     size_t count;
     /**
-     * Room for count results, side by side. Those of items that are not OK stay as they were.
+     * Room for count results, side by side. Those of items that crashed or were not run stay as they were.
      */
     void *outputs;
     /**

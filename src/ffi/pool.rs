@@ -85,7 +85,7 @@ pub struct forq_job {
     pub input_size: usize,
     /// How many items; 0: nothing to do.
     pub count: usize,
-    /// Room for count results, side by side. Those of items that are not OK stay as they were.
+    /// Room for count results, side by side. Those of items that crashed or were not run stay as they were.
     pub outputs: *mut c_void,
     /// Bytes of one; 0: none.
     pub output_size: usize,

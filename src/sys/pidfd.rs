@@ -1,7 +1,7 @@
 //! Processes by descriptor: their end, their status, signals. Never another process that got the same id.
 
 use super::clock::{self, Deadline};
-use super::errno::{self, ECHILD, EINTR};
+use super::errno::{self, ECHILD, EINTR, ESRCH};
 use super::fd::{Fd, poll};
 use super::fork;
 use crate::error::{Error, Result};
@@ -133,12 +133,17 @@ const INFO_EXIT: u64 = 1 << 3;
 
 /// The status of a process that somebody else has collected: kernels from 6.15 tell it.
 fn told_afterwards(pidfd: i32) -> Ended {
-    let mut info = PidfdInfo { mask: INFO_EXIT, cgroup_id: 0, ids: [0; 11], exit_code: 0 };
-    // SAFETY: the structure is as large as the request's number says.
-    let result = errno::preserve(|| unsafe { libc::ioctl(pidfd, GET_INFO as _, &mut info) });
-    if result.is_ok() && info.mask & INFO_EXIT != 0 {
-        from_wait_status(info.exit_code)
-    } else {
-        Ended::Unknown
+    let mut asked_again = false;
+    loop {
+        let mut info = PidfdInfo { mask: INFO_EXIT, cgroup_id: 0, ids: [0; 11], exit_code: 0 };
+        // SAFETY: the structure is as large as the request's number says.
+        match errno::preserve(|| unsafe { libc::ioctl(pidfd, GET_INFO as _, &mut info) }) {
+            Ok(_) if info.mask & INFO_EXIT != 0 => return from_wait_status(info.exit_code),
+            // It is being released at this moment.
+            Ok(_) => clock::sleep(50_000),
+            // Released between the kernel's two looks: asked once more, it tells.
+            Err(ESRCH) if !asked_again => asked_again = true,
+            Err(_) => return Ended::Unknown,
+        }
     }
 }
