@@ -134,7 +134,8 @@ const INFO_EXIT: u64 = 1 << 3;
 /// The status of a process that somebody else has collected: kernels from 6.15 tell it.
 fn told_afterwards(pidfd: i32) -> Ended {
     let mut asked_again = false;
-    loop {
+    // Far longer than any release takes.
+    for _ in 0..10_000 {
         let mut info = PidfdInfo { mask: INFO_EXIT, cgroup_id: 0, ids: [0; 11], exit_code: 0 };
         // SAFETY: the structure is as large as the request's number says.
         match errno::preserve(|| unsafe { libc::ioctl(pidfd, GET_INFO as _, &mut info) }) {
@@ -143,7 +144,8 @@ fn told_afterwards(pidfd: i32) -> Ended {
             Ok(_) => clock::sleep(50_000),
             // Released between the kernel's two looks: asked once more, it tells.
             Err(ESRCH) if !asked_again => asked_again = true,
-            Err(_) => return Ended::Unknown,
+            Err(_) => break,
         }
     }
+    Ended::Unknown
 }
