@@ -211,6 +211,8 @@ where
     // SAFETY: the host copied that many, aligned, and changes nothing as long as a worker is on the job.
     let context =
         unsafe { core::slice::from_raw_parts(run.context().cast::<C>(), run.context_length::<C>()) };
+    // Taken once: the stores of the loop could change what they are computed from, for all the compiler knows.
+    let (inputs, outputs) = (run.input(0).cast::<I>(), run.output(0).cast::<R>());
     let mut item = run.range.start;
     let end = run.range.end;
     while item < end {
@@ -218,10 +220,10 @@ where
             while *item < end {
                 run.begin(*item);
                 // SAFETY: as for the context; any bytes are a valid `I`.
-                let input = unsafe { &*run.input(*item).cast::<I>() };
+                let input = unsafe { &*inputs.add(*item) };
                 let output = function(context, input);
                 // SAFETY: the item's own place in the results, aligned.
-                unsafe { run.output(*item).cast::<R>().write(output) };
+                unsafe { outputs.add(*item).write(output) };
                 run.end(*item, 0);
                 *item += 1;
             }
