@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use crate::word_count::table::Table;
-use crate::word_count::text::{LONGEST, PADDING, count_words};
+use crate::word_count::text::{PADDING, count_words};
+use crate::word_count::word::LONGEST;
 
 /// Bytes of a block: of all but the last one of a file.
 pub(crate) const BLOCK_SIZE: u32 = 1 << 20;

@@ -11,7 +11,9 @@
 //! Few words use few slots: when more than half are taken, twice as many are filled anew from the records.
 //! What lies beyond those in use may be anything.
 
-use crate::word_count::text::LONGEST;
+use std::hint::black_box;
+
+use crate::word_count::word::{LONGEST, PIECE, Word, length_of, piece_count};
 
 /// Distinct words a table holds at most.
 pub(crate) const MOST_WORDS: usize = 1 << 20;
@@ -20,23 +22,12 @@ const SLOTS: usize = 2 * MOST_WORDS;
 const LEAST_SLOTS: usize = 1 << 12;
 const HEAD: usize = 8;
 /// Count, key and pieces of the longest word.
-const LONGEST_RECORD: usize = 2 + LONGEST / 8;
+const LONGEST_RECORD: usize = 2 + LONGEST / PIECE;
 /// The size of a table in words of eight bytes: address space; memory is used as far as there are words.
 pub(crate) const TABLE_SIZE: usize = HEAD + SLOTS + MOST_WORDS * LONGEST_RECORD;
 
 /// So many words are copied with the slots rather than added one by one.
 const MANY: u64 = 1 << 15;
-/// A key's bits that are the word's length.
-const LENGTH_BITS: u64 = 127;
-const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
-const MULTIPLIER: u64 = 0xd6e8_feb8_6659_fd93;
-
-/// Multiplies to 128 bits and folds them: each bit of the product's middle depends on all of both.
-fn mix(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
-}
-
 /// A slot's bits that tell where the record is; the others are from its key.
 const OFFSET: u64 = u32::MAX as u64;
 
@@ -47,44 +38,6 @@ fn tag(key: u64) -> u64 {
 /// Where the search for a key begins: other bits of it than the tag's.
 fn first_slot(key: u64, slots: usize) -> usize {
     (key >> 43) as usize & (slots - 1)
-}
-
-fn piece_count(key: u64) -> usize {
-    ((key & LENGTH_BITS) as usize).div_ceil(8)
-}
-
-/// A word while it is read.
-pub(crate) struct Word {
-    pieces: [u64; LONGEST / 8],
-    length: usize,
-    hash: u64,
-}
-
-impl Word {
-    pub(crate) fn new() -> Self {
-        Self { pieces: [0; LONGEST / 8], length: 0, hash: SEED }
-    }
-
-    /// Bytes so far.
-    pub(crate) fn length(&self) -> usize {
-        self.length
-    }
-
-    /// Adds up to eight bytes; fewer only at the end.
-    pub(crate) fn push(&mut self, piece: u64, bytes: usize) {
-        self.pieces[self.length / 8] = piece;
-        self.length += bytes;
-        self.hash = mix(self.hash ^ piece, MULTIPLIER);
-    }
-
-    pub(crate) fn pieces(&self) -> &[u64] {
-        &self.pieces[..self.length.div_ceil(8)]
-    }
-
-    /// Hash and length.
-    pub(crate) fn key(&self) -> u64 {
-        mix(self.hash, SEED ^ self.length as u64) & !LENGTH_BITS | self.length as u64
-    }
 }
 
 /// One word of a table.
@@ -99,7 +52,7 @@ impl Record<'_> {
     /// The word.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes: Vec<u8> = self.pieces.iter().flat_map(|piece| piece.to_le_bytes()).collect();
-        bytes.truncate((self.key & LENGTH_BITS) as usize);
+        bytes.truncate(length_of(self.key));
         bytes
     }
 }
@@ -141,9 +94,23 @@ impl<'a> Table<'a> {
         self.head.refused != 0
     }
 
+    /// Adds one to the count of each word.
+    pub(crate) fn add_all(&mut self, words: &[Word]) {
+        // Many words are in few places, but there is a place for each, and most are far away. All are
+        // asked for before any is waited for: first the slots, then the records.
+        let slots = self.slots_in_use();
+        let slot_of = |word: &Word| self.slots[first_slot(word.key, slots)];
+        black_box(words.iter().fold(0, |all, word| all ^ slot_of(word)));
+        let record_of = |word: &Word| self.records[(slot_of(word) as u32).saturating_sub(1) as usize];
+        black_box(words.iter().fold(0, |all, word| all ^ record_of(word)));
+        for word in words {
+            self.add(word.key, word.pieces(), 1);
+        }
+    }
+
     /// Adds to a word's count.
     #[inline]
-    pub(crate) fn add(&mut self, key: u64, pieces: &[u64], times: u64) {
+    fn add(&mut self, key: u64, pieces: &[u64], times: u64) {
         let slots = self.slots_in_use();
         let mut slot = first_slot(key, slots);
         loop {
