@@ -121,6 +121,17 @@ int forq_shared_alloc(size_t size, void **memory_out);
 int forq_shared_free(void *memory, size_t size);
 
 /**
+ * Its holder may lock it again, and releases it as often.
+ */
+#define FORQ_MUTEX_RECURSIVE 1
+
+/**
+ * Any thread of any process may release it, as Python's Lock: it has no owner and so no owner's death; locking it
+ * twice waits; released when free: -EOVERFLOW.
+ */
+#define FORQ_MUTEX_ANY_RELEASE 2
+
+/**
  * A mutex for the threads of any processes, that survives the death of its holder: 128 bytes, in any
  * MAP_SHARED memory, at different addresses in different processes. All bytes zero: free.
  *
@@ -174,7 +185,8 @@ typedef struct forq_mutex_statistics {
 /**
  * Makes a mutex free, and its statistics zero. Nobody may be using it. Zeroed memory needs no call.
  *
- * flags: 0. Returns 0; -EINVAL for NULL, memory that is not 64-aligned, or unknown flags.
+ * flags: 0, FORQ_MUTEX_RECURSIVE, or FORQ_MUTEX_ANY_RELEASE. Returns 0; -EINVAL for NULL, memory that is not
+ * 64-aligned, unknown flags, or both.
  */
 int forq_mutex_init(struct forq_mutex *m, unsigned int flags);
 
@@ -204,7 +216,7 @@ int forq_mutex_timedlock(struct forq_mutex *m,
 /**
  * Releases the mutex.
  *
- * Returns 0; -EPERM if this thread does not hold it; -EINVAL.
+ * Returns 0; -EPERM if this thread does not hold it; -EOVERFLOW if it is free and without owner; -EINVAL.
  */
 int forq_mutex_unlock(struct forq_mutex *m);
 

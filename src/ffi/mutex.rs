@@ -4,7 +4,7 @@ use core::ffi::{c_int, c_uint};
 
 use super::{borrow, borrow_mut, deadline, status};
 use crate::error::{Error, Result};
-use crate::sync::raw::{Acquired, RawMutex};
+use crate::sync::raw::{ANY_RELEASE, Acquired, RECURSIVE, RawMutex};
 use crate::sys::clock::Deadline;
 
 /// A mutex for the threads of any processes, that survives the death of its holder: 128 bytes, in any
@@ -19,6 +19,11 @@ pub struct forq_mutex {
     /// Not for users.
     _opaque: [u64; 16],
 }
+/// Its holder may lock it again, and releases it as often.
+pub const FORQ_MUTEX_RECURSIVE: c_uint = 1;
+/// Any thread of any process may release it, as Python's Lock: it has no owner and so no owner's death; locking it
+/// twice waits; released when free: -EOVERFLOW.
+pub const FORQ_MUTEX_ANY_RELEASE: c_uint = 2;
 static_assertions::assert_eq_size!(forq_mutex, RawMutex);
 static_assertions::assert_eq_align!(forq_mutex, RawMutex);
 
@@ -53,11 +58,7 @@ unsafe fn raw<'a>(m: *const forq_mutex) -> Result<&'a RawMutex> {
 /// As [`borrow`].
 unsafe fn lock(m: *const forq_mutex, deadline: Result<Deadline>) -> c_int {
     // SAFETY: by contract.
-    let result = unsafe { raw(m) }.and_then(|m| match deadline? {
-        Deadline::NOW => m.lock(Deadline::NOW),
-        deadline => m.lock(deadline),
-    });
-    told(result)
+    told(unsafe { raw(m) }.and_then(|m| m.lock(deadline?)))
 }
 
 /// The lock is held also when a death is told.
@@ -70,7 +71,8 @@ fn told(result: Result<Acquired>) -> c_int {
 
 /// Makes a mutex free, and its statistics zero. Nobody may be using it. Zeroed memory needs no call.
 ///
-/// flags: 0. Returns 0; -EINVAL for NULL, memory that is not 64-aligned, or unknown flags.
+/// flags: 0, FORQ_MUTEX_RECURSIVE, or FORQ_MUTEX_ANY_RELEASE. Returns 0; -EINVAL for NULL, memory that is not
+/// 64-aligned, unknown flags, or both.
 ///
 /// # Safety
 /// `m` must be NULL or writable.
@@ -78,11 +80,14 @@ fn told(result: Result<Acquired>) -> c_int {
 pub unsafe extern "C" fn forq_mutex_init(m: *mut forq_mutex, flags: c_uint) -> c_int {
     // SAFETY: by contract.
     let result = unsafe { borrow_mut(m) }.and_then(|m| {
-        if flags != 0 {
-            return Err(Error::InvalidArgument);
-        }
+        let flags = match flags {
+            0 => 0,
+            FORQ_MUTEX_RECURSIVE => RECURSIVE,
+            FORQ_MUTEX_ANY_RELEASE => ANY_RELEASE,
+            _ => return Err(Error::InvalidArgument),
+        };
         // SAFETY: a valid place; nobody uses it, by contract.
-        unsafe { RawMutex::initialize(core::ptr::from_mut(m).cast()) };
+        unsafe { RawMutex::initialize(core::ptr::from_mut(m).cast(), flags) };
         Ok(())
     });
     status(result)
@@ -127,7 +132,7 @@ pub unsafe extern "C" fn forq_mutex_timedlock(m: *mut forq_mutex, timeout_ns: i6
 
 /// Releases the mutex.
 ///
-/// Returns 0; -EPERM if this thread does not hold it; -EINVAL.
+/// Returns 0; -EPERM if this thread does not hold it; -EOVERFLOW if it is free and without owner; -EINVAL.
 ///
 /// # Safety
 /// `m` must be NULL or a mutex.
@@ -195,6 +200,6 @@ pub unsafe extern "C" fn forq_mutex_stats(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn forq_mutex_destroy(m: *mut forq_mutex) -> c_int {
     // SAFETY: by contract.
-    let result = unsafe { raw(m) }.and_then(|m| if m.owner() == 0 { Ok(()) } else { Err(Error::Busy) });
+    let result = unsafe { raw(m) }.and_then(|m| if m.is_free() { Ok(()) } else { Err(Error::Busy) });
     status(result)
 }

@@ -3,6 +3,7 @@
 pub(crate) mod backoff;
 pub(crate) mod mutex;
 pub(crate) mod raw;
+mod slow;
 pub(crate) mod state;
 pub(crate) mod statistics;
 mod waiter;

@@ -10,7 +10,8 @@ use super::statistics::MutexStatistics;
 use crate::error::{Error, Result};
 use crate::shared::Shareable;
 use crate::sys::clock::Deadline;
-use crate::sys::{proc, thread};
+use crate::sys::proc;
+use crate::sys::thread::{self, Thread};
 
 /// A mutual exclusion lock for the threads of any processes, which survives the death of its holder.
 ///
@@ -146,7 +147,10 @@ impl<T: ?Sized> Mutex<T> {
     /// [`LockError::Interrupted`].
     #[inline]
     pub fn lock(&self) -> LockResult<'_, T> {
-        self.guard(self.raw.lock(Deadline::FOREVER))
+        match self.raw.lock_fast() {
+            Some(thread) => Ok(MutexGuard::new(self, thread)),
+            None => self.lock_slow(Deadline::FOREVER),
+        }
     }
 
     /// Takes the lock only if it is free.
@@ -156,7 +160,13 @@ impl<T: ?Sized> Mutex<T> {
     /// with the guard; [`LockError::Leaked`].
     #[inline]
     pub fn try_lock(&self) -> LockResult<'_, T> {
-        self.guard(self.raw.try_lock())
+        match self.raw.lock_fast() {
+            Some(thread) => Ok(MutexGuard::new(self, thread)),
+            None => match self.lock_slow(Deadline::NOW) {
+                Err(LockError::Deadlock) => Err(LockError::WouldBlock),
+                other => other,
+            },
+        }
     }
 
     /// Waits for the lock for at most `timeout` of the monotonic clock; zero only tries.
@@ -164,13 +174,17 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     /// As [`Mutex::lock`], and [`LockError::TimedOut`] ([`LockError::WouldBlock`] if `timeout` is zero).
     pub fn lock_timeout(&self, timeout: Duration) -> LockResult<'_, T> {
-        self.guard(self.raw.lock(Deadline::after(timeout)))
+        match self.raw.lock_fast() {
+            Some(thread) => Ok(MutexGuard::new(self, thread)),
+            None => self.lock_slow(Deadline::after(timeout)),
+        }
     }
 
-    #[inline]
-    fn guard(&self, acquired: Result<Acquired>) -> LockResult<'_, T> {
-        match acquired {
-            Ok(Acquired::Clean) => Ok(MutexGuard::new(self)),
+    #[cold]
+    #[inline(never)]
+    fn lock_slow(&self, deadline: Deadline) -> LockResult<'_, T> {
+        match self.raw.lock_slow(deadline) {
+            Ok(Acquired::Clean) => Ok(MutexGuard::new(self, thread::current())),
             Ok(Acquired::Inconsistent { leaker }) => self.guard_after_death(leaker),
             Err(Error::Deadlock) => Err(LockError::Deadlock),
             Err(Error::TimedOut) => Err(LockError::TimedOut),
@@ -179,7 +193,6 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    #[cold]
     fn guard_after_death(&self, leaker: u32) -> LockResult<'_, T> {
         if leaker != 0 && !proc::has_ended(leaker) {
             // A `&mut T` may be in use there. The next one is told the same.
@@ -187,7 +200,7 @@ impl<T: ?Sized> Mutex<T> {
             return Err(LockError::Leaked);
         }
         self.raw.clear_leaker();
-        Err(LockError::OwnerDied(MutexGuard::new(self)))
+        Err(LockError::OwnerDied(MutexGuard::new(self, thread::current())))
     }
 
     /// The holder's thread id, or `None` when it is free; out of date as soon as it is read.
@@ -227,8 +240,8 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
     #[inline]
-    fn new(mutex: &'a Mutex<T>) -> Self {
-        let taken_in = thread::generation() << 1 | u64::from(is_panicking());
+    fn new(mutex: &'a Mutex<T>, thread: &Thread) -> Self {
+        let taken_in = thread.generation() << 1 | u64::from(is_panicking());
         Self { mutex, taken_in, not_send: PhantomData }
     }
 
@@ -240,7 +253,7 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
 
     #[inline]
     fn is_of_this_process(&self) -> bool {
-        self.taken_in >> 1 == thread::generation()
+        thread::is_generation(self.taken_in >> 1)
     }
 
     /// A guard that was copied by a fork guards nothing in the child.

@@ -11,21 +11,19 @@
 
 use super::state::{self, State};
 use super::statistics::MutexStatistics;
-use super::waiter::Waiter;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::clock::{self, Deadline};
-use crate::sys::futex::{self, Wake};
-use crate::sys::proc;
+use crate::sys::clock::Deadline;
 use crate::sys::robust::Node;
 use crate::sys::thread::{self, Thread};
 
-/// Wake calls for nobody, in a row, after which the count of waiters is taken anew.
-const USELESS_WAKES: u32 = 32;
-
 /// Not in shared memory (yet): not linked into the robust list, since a value may move or be
 /// forgotten while it is locked. Zero bytes mean shared.
-const PRIVATE: u32 = 1;
+pub(super) const PRIVATE: u32 = 1;
+/// Its holder may lock it again.
+pub(crate) const RECURSIVE: u32 = 2;
+/// Anybody may release it, so nobody owns it, and nobody's death is told.
+pub(crate) const ANY_RELEASE: u32 = 4;
 
 /// The lock, 128 bytes: a hot line that an uncontended use touches, and a cold one.
 ///
@@ -33,25 +31,29 @@ const PRIVATE: u32 = 1;
 /// who wait write the cold line by atomic additions. All counters are Relaxed: they order nothing.
 #[repr(C, align(64))]
 pub(crate) struct RawMutex {
-    state: AtomicU64,
-    /// (holder) The holder's process, from when it may have a guard until it lets go; else 0.
-    owner_pid: AtomicU32,
-    flags: AtomicU32,
-    /// (holder)
-    acquisitions: AtomicU64,
+    pub(super) state: AtomicU64,
+    /// (holder) The holder's process below, the low half of its `turns` above: valid while that is the number of turns.
+    /// One store at taking; ended by the one that counts the turn.
+    stamp: AtomicU64,
+    /// (holder) How often it was released, or reported.
+    turns: AtomicU64,
     /// (holder) In the holder's robust list.
     node: Node,
     /// (holder)
-    contended: AtomicU64,
+    pub(super) contended: AtomicU64,
     /// (holder) The process whose thread ended with the lock held, until it is known to have ended as a whole; else 0.
-    leaker: AtomicU32,
-    _hot: [u32; 3],
+    pub(super) leaker: AtomicU32,
+    /// Not 0 only if the state is special.
+    flags: AtomicU32,
+    /// (holder) How often it was locked again.
+    pub(super) depth: AtomicU32,
+    _hot: u32,
 
-    slept: AtomicU64,
-    waited_ns: AtomicU64,
-    waited_max_ns: AtomicU64,
-    holder_deaths: AtomicU64,
-    useless_wakes: AtomicU32,
+    pub(super) slept: AtomicU64,
+    pub(super) waited_ns: AtomicU64,
+    pub(super) waited_max_ns: AtomicU64,
+    pub(super) holder_deaths: AtomicU64,
+    pub(super) useless_wakes: AtomicU32,
     _cold: u32,
     /// Whom the holder waits for, for deadlock detection: thread and wait number, distance to that mutex.
     _edge: [u64; 2],
@@ -96,36 +98,47 @@ pub(crate) enum Acquired {
 impl RawMutex {
     /// One that is not yet in shared memory.
     pub(crate) const fn new_private() -> Self {
+        Self::with_flags(PRIVATE)
+    }
+
+    /// One that is not yet in shared memory, which its holder may lock again.
+    pub(crate) const fn new_private_recursive() -> Self {
+        Self::with_flags(PRIVATE | RECURSIVE)
+    }
+
+    const fn with_flags(flags: u32) -> Self {
         // SAFETY: every field is valid when zero: integers, and a node of two null pointers.
         let mutex: Self = unsafe { core::mem::zeroed() };
-        Self { flags: AtomicU32::new(PRIVATE), ..mutex }
+        let state = if flags == 0 { State::FREE } else { State::SPECIAL };
+        Self { state: AtomicU64::new(state.0), flags: AtomicU32::new(flags), ..mutex }
     }
 
     /// Declares that the lock now has its place in shared memory, and will not move.
     pub(crate) fn place(&mut self) {
-        *self.flags.get_mut() &= !PRIVATE;
+        let flags = *self.flags.get_mut() & !PRIVATE;
+        *self = Self::with_flags(flags);
     }
 
-    /// Makes it free and its statistics zero.
+    /// Makes it free and its statistics zero, of the kind that the flags say.
     ///
     /// # Safety
     /// Nobody may be using it.
     #[cfg(feature = "capi")]
-    pub(crate) unsafe fn initialize(this: *mut Self) {
-        // SAFETY: by contract; zero is valid.
-        unsafe { this.write_bytes(0, 1) };
+    pub(crate) unsafe fn initialize(this: *mut Self, flags: u32) {
+        // SAFETY: by contract.
+        unsafe { this.write(Self::with_flags(flags)) };
     }
 
-    fn load(&self) -> State {
+    pub(super) fn load(&self) -> State {
         State(self.state.load(Ordering::Relaxed))
     }
 
-    fn futex(&self) -> *const u32 {
-        self.state.as_ptr().cast_const().cast::<u8>().wrapping_add(state::FUTEX_BYTE).cast()
+    pub(super) fn has(&self, flag: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
     /// Replaces one state by another, seeing all that happened before the last release.
-    fn take(&self, from: State, to: State) -> core::result::Result<(), State> {
+    pub(super) fn take(&self, from: State, to: State) -> core::result::Result<(), State> {
         // Acquire pairs with the Release of `change`. The kernel's own change at a death is ordered by the kernel.
         self.state
             .compare_exchange(from.0, to.0, Ordering::Acquire, Ordering::Relaxed)
@@ -134,24 +147,32 @@ impl RawMutex {
     }
 
     /// Replaces one state by another, letting all that happened before be seen by the next taker.
-    fn change(&self, from: State, to: State) -> core::result::Result<(), State> {
+    pub(super) fn change(&self, from: State, to: State) -> core::result::Result<(), State> {
         self.state
             .compare_exchange(from.0, to.0, Ordering::Release, Ordering::Relaxed)
             .map(drop)
             .map_err(State)
     }
 
+    /// Takes the lock if it is plain and free; else [`RawMutex::lock_slow`] is to be called.
+    #[inline(always)]
+    pub(crate) fn lock_fast(&self) -> Option<&'static Thread> {
+        let thread = thread::current();
+        // SAFETY: this thread's entry; the lock stays mapped while it is borrowed or held.
+        unsafe { self.begin(thread) };
+        if self.take(State::FREE, State(thread.locked())).is_err() {
+            return None;
+        }
+        self.enter(thread);
+        Some(thread)
+    }
+
     /// Waits for the lock until `deadline`; [`Deadline::NOW`] only tries.
     #[inline]
     pub(crate) fn lock(&self, deadline: Deadline) -> Result<Acquired> {
-        let thread = thread::current();
-        // SAFETY: this thread's entry; the lock stays mapped while it is borrowed.
-        unsafe { self.begin(thread) };
-        if self.take(State::FREE, State(thread.locked())).is_ok() {
-            self.enter(thread);
-            Ok(Acquired::Clean)
-        } else {
-            self.lock_slow(thread, deadline)
+        match self.lock_fast() {
+            Some(_) => Ok(Acquired::Clean),
+            None => self.lock_slow(deadline),
         }
     }
 
@@ -164,10 +185,13 @@ impl RawMutex {
         })
     }
 
+    /// Tells the kernel that the state is about to change hands. Taking leaves it told (an entry that is
+    /// also in the list is looked at once): only giving up and releasing end it.
+    ///
     /// # Safety
     /// As [`Thread::set_pending`].
     #[inline(always)]
-    unsafe fn begin(&self, thread: &Thread) {
+    pub(super) unsafe fn begin(&self, thread: &Thread) {
         if cfg!(forq_fault = "no_pending") {
             return;
         }
@@ -175,142 +199,45 @@ impl RawMutex {
         unsafe { thread.set_pending(&self.node) };
     }
 
-    /// What every taker does once the state is its own.
+    /// What every taker does once the state is its own, and shared.
     #[inline(always)]
-    fn enter(&self, thread: &Thread) {
-        if self.flags.load(Ordering::Relaxed) & PRIVATE == 0 {
-            // SAFETY: just taken, so in no list; it stays where it is until it is released.
-            unsafe { thread.link(&self.node) };
-        }
-        thread.clear_pending();
-        self.owner_pid.store(thread.pid(), Ordering::Relaxed);
-        self.acquisitions.store(self.acquisitions.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    pub(super) fn enter(&self, thread: &Thread) {
+        // SAFETY: just taken, so in no list; it stays where it is until it is released.
+        unsafe { thread.link(&self.node) };
+        self.stamp(thread);
     }
 
-    #[cold]
-    #[inline(never)]
-    fn lock_slow(&self, thread: &Thread, deadline: Deadline) -> Result<Acquired> {
-        let mut waiter = Waiter::new(deadline);
-        let result = loop {
-            let state = self.load();
-            if state.is_free() {
-                match self.take(state, state.taken(thread.locked(), waiter.announced)) {
-                    Ok(()) => break Ok(state),
-                    Err(_) => continue,
-                }
-            }
-            if state.owner() == State(thread.locked()).owner() {
-                break self.give_up(thread, &mut waiter, Error::Deadlock);
-            }
-            if deadline.is_now() {
-                break Err(Error::WouldBlock);
-            }
-            if let Err(error) = self.wait_once(state, &mut waiter) {
-                break self.give_up(thread, &mut waiter, error);
-            }
-        };
-        match result {
-            Ok(before) => Ok(self.enter_slow(thread, before, &waiter)),
-            Err(error) => {
-                thread.clear_pending();
-                self.account(&waiter);
-                Err(error)
-            }
-        }
+    /// Writes down whose turn it is.
+    #[inline(always)]
+    pub(super) fn stamp(&self, thread: &Thread) {
+        let turn = self.turns.load(Ordering::Relaxed);
+        self.stamp.store(u64::from(thread.pid()) | turn << 32, Ordering::Relaxed);
     }
 
-    fn enter_slow(&self, thread: &Thread, before: State, waiter: &Waiter) -> Acquired {
-        if before.owner_died() && self.leaker.load(Ordering::Relaxed) == 0 {
-            // Before `enter` writes another owner: whoever is killed in between leaves one trace or the other.
-            self.leaker.store(self.owner_pid.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        if before.owner_died() {
-            // The dead one may have been healing: some may sleep whom nobody counts. While the lock is held
-            // and the pending entry set, so that our own death leaves this to the next one.
-            futex::wake(self.futex(), i32::MAX);
-        }
-        self.enter(thread);
-        if waiter.waited {
-            self.contended.store(self.contended.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-            self.account(waiter);
-        }
-        if before.owner_died() {
-            self.holder_deaths.fetch_add(1, Ordering::Relaxed);
-        } else if !before.is_inconsistent() {
-            return Acquired::Clean;
-        }
-        Acquired::Inconsistent { leaker: self.leaker.load(Ordering::Relaxed) }
+    /// Counts the turn that ends, and thereby makes the stamp void. Only by the holder.
+    #[inline(always)]
+    pub(super) fn end_turn(&self) {
+        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Spins, yields or sleeps, each a little.
-    fn wait_once(&self, state: State, waiter: &mut Waiter) -> Result<()> {
-        waiter.waited = true;
-        if waiter.backoff.will_yield() && waiter.since == 0 {
-            waiter.since = clock::now();
-        }
-        if waiter.backoff.snooze() {
-            return Ok(());
-        }
-        if state.needs_announcement(waiter.announced) {
-            let (announced, mine) = state.with_announcement(waiter.announced);
-            // Relaxed would do: nothing is published. A failure means that the state moved on.
-            if self.change(state, announced).is_ok() {
-                waiter.announced = Some(mine);
-            }
-            return Ok(());
-        }
-        waiter.sleeps += 1;
-        // SAFETY: the lock stays mapped while it is borrowed.
-        match unsafe { futex::wait(self.futex(), state.futex_word(), waiter.deadline, waiter.sleeps) } {
-            Wake::Woken => {}
-            Wake::TimedOut => return Err(Error::TimedOut),
-            Wake::Interrupted => return Err(Error::Interrupted),
-            Wake::Bound => self.bury(state.owner()),
-        }
-        Ok(())
+    /// The process whose turn it is; 0: none, or one that has not written it down yet.
+    pub(super) fn stamped(&self) -> u32 {
+        let stamp = self.stamp.load(Ordering::Relaxed);
+        if stamp >> 32 == self.turns.load(Ordering::Relaxed) & 0xffff_ffff { stamp as u32 } else { 0 }
     }
 
-    /// Does for a holder that is gone what the kernel would have done, had it known: a thread that
-    /// executed another program, a list too long, no robust lists at all.
-    #[cold]
-    fn bury(&self, owner: u32) {
-        let state = self.load();
-        if state.owner() == owner && owner != 0 && proc::is_gone(owner) {
-            let _ = self.change(state, state.bereaved());
+    /// Takes it out of this thread's list, in which it is, and ends the turn.
+    #[inline(always)]
+    pub(super) fn leave(&self, thread: &Thread) {
+        // SAFETY: this thread's entry; the lock stays mapped while it is borrowed, and is in its list while held.
+        unsafe {
+            self.begin(thread);
+            thread.unlink(&self.node);
         }
-    }
-
-    /// A last try to take, then withdraws. The pending entry stays set: if this thread is killed on the
-    /// way, the kernel hands on a wake-up that was meant for it.
-    #[cold]
-    fn give_up(&self, thread: &Thread, waiter: &mut Waiter, error: Error) -> Result<State> {
-        loop {
-            let state = self.load();
-            if state.is_free() {
-                match self.take(state, state.taken(thread.locked(), waiter.announced)) {
-                    Ok(()) => return Ok(state),
-                    Err(_) => continue,
-                }
-            }
-            let withdrawn = state.withdrawn(waiter.announced);
-            if withdrawn == state || self.change(state, withdrawn).is_ok() {
-                break;
-            }
-        }
-        if waiter.announced.is_some() && self.load().is_free() {
-            futex::wake(self.futex(), 1);
-        }
-        Err(error)
-    }
-
-    fn account(&self, waiter: &Waiter) {
-        if waiter.sleeps > 0 {
-            self.slept.fetch_add(u64::from(waiter.sleeps), Ordering::Relaxed);
-        }
-        if waiter.since != 0 {
-            let waited = clock::now().saturating_sub(waiter.since);
-            self.waited_ns.fetch_add(waited, Ordering::Relaxed);
-            self.waited_max_ns.fetch_max(waited, Ordering::Relaxed);
+        // From here on a death leaves no guard behind; nor does one before the next owner's stamp.
+        self.end_turn();
+        if cfg!(forq_fault = "late_pending") {
+            thread.clear_pending();
         }
     }
 
@@ -318,66 +245,16 @@ impl RawMutex {
     #[inline]
     pub(crate) fn unlock(&self) -> Result<()> {
         let thread = thread::current();
-        let state = self.load();
-        if state.owner() != State(thread.locked()).owner() {
-            return Err(Error::NotPermitted);
-        }
-        // SAFETY: this thread's entry; the lock stays mapped while it is borrowed.
-        unsafe { self.begin(thread) };
-        if self.flags.load(Ordering::Relaxed) & PRIVATE == 0 {
-            // SAFETY: this thread holds it, so it is in its list.
-            unsafe { thread.unlink(&self.node) };
-        }
-        // From here on a death leaves no guard behind; nor does one before `enter` writes the next owner.
-        self.owner_pid.store(0, Ordering::Relaxed);
-        if cfg!(forq_fault = "late_pending") {
-            thread.clear_pending();
-        }
         let plain = State(thread.locked());
-        if state == plain && self.change(plain, State::FREE).is_ok() {
-            thread.clear_pending();
-        } else {
-            self.unlock_slow(thread);
+        if self.load() != plain {
+            return self.unlock_slow(thread);
         }
-        Ok(())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn unlock_slow(&self, thread: &Thread) {
-        if self.useless_wakes.load(Ordering::Relaxed) >= USELESS_WAKES {
-            self.heal();
-        }
-        let before = loop {
-            let state = self.load();
-            if self.change(state, state.released()).is_ok() {
-                break state;
-            }
-        };
-        if before.has_waiters() {
-            if futex::wake(self.futex(), 1) > 0 {
-                self.useless_wakes.store(0, Ordering::Relaxed);
-            } else {
-                self.useless_wakes.fetch_add(1, Ordering::Relaxed);
-            }
+        self.leave(thread);
+        if self.change(plain, State::FREE).is_err() {
+            self.release();
         }
         thread.clear_pending();
-    }
-
-    /// Takes the count of waiters anew, and wakes all, who announce themselves again. Only by the holder.
-    #[cold]
-    fn heal(&self) {
-        self.useless_wakes.store(0, Ordering::Relaxed);
-        loop {
-            let state = self.load();
-            if !state.can_heal() {
-                return;
-            }
-            if self.change(state, state.healed()).is_ok() {
-                futex::wake(self.futex(), i32::MAX);
-                return;
-            }
-        }
+        Ok(())
     }
 
     /// Declares what the lock guards repaired: `NotPermitted` by another than the holder,
@@ -418,20 +295,27 @@ impl RawMutex {
         state.owner() == State(thread::current().locked()).owner()
     }
 
-    /// The holder's thread id; 0: nobody.
+    /// The holder's thread id; 0: nobody, or the lock has no owner.
     pub(crate) fn owner(&self) -> u32 {
-        self.load().owner()
+        let state = self.load();
+        if state.is_unowned() { 0 } else { state.owner() }
+    }
+
+    /// Whether nobody holds it.
+    #[cfg(feature = "capi")]
+    pub(crate) fn is_free(&self) -> bool {
+        self.load().is_free()
     }
 
     /// Whether a thread of this process holds it, or did when it ended: its list may still name the lock.
     pub(crate) fn is_held_here(&self) -> bool {
-        !self.load().is_free() && self.owner_pid.load(Ordering::Relaxed) == thread::current().pid()
+        !self.load().is_free() && self.stamped() == thread::current().pid()
     }
 
     /// What it tells of its past.
     pub(crate) fn statistics(&self) -> MutexStatistics {
         MutexStatistics {
-            acquisitions: self.acquisitions.load(Ordering::Relaxed),
+            acquisitions: self.turns.load(Ordering::Relaxed) + u64::from(self.stamped() != 0),
             contended: self.contended.load(Ordering::Relaxed),
             slept: self.slept.load(Ordering::Relaxed),
             waited_ns: self.waited_ns.load(Ordering::Relaxed),

@@ -8,12 +8,13 @@
 //! | thread id | 0-29 of the futex half | who holds it; 0: nobody | taker; holder; the kernel at the holder's death |
 //! | `OWNER_DIED` | 30 | a holder died since the last taker | set by the kernel, or by who finds the holder gone; cleared by the taker |
 //! | `WAITERS` | 31 | somebody is announced and may sleep: a release must wake | set by who announces itself or heals; set or cleared by taker and releaser |
-//! | announced | 0-19 of our half | how many have announced that they wait; a killed one stays counted | who announces or withdraws itself, taker |
+//! | announced | 0-18 of our half | how many have announced that they wait; a killed one stays counted | who announces or withdraws itself, taker |
+//! | `SPECIAL` | 19 | for ever: recursive, without owner, or not in shared memory: the short paths, which compare the whole state, leave it alone | who initialises it |
 //! | epoch | 20-29 | which count this is: a heal starts a new one | releaser that heals |
 //! | `INCONSISTENT` | 30 | what is guarded was left in the middle by a dead holder | set by the taker, cleared by `consistent` |
 //! | ours | 31 | held by forq: tells our locks from pthread's in a robust list | taker, releaser |
 //!
-//! All zero is free, with nobody waiting.
+//! All zero is free, with nobody waiting. The thread id of a lock without owner is one that no thread has.
 //!
 //! - **announce** `{w, n} -> {w + WAITERS, n + 1}`, then sleep on the futex half.
 //! - **take** `{nobody, n} -> {me + WAITERS if others are announced, n - 1 if I was}`; after a death
@@ -39,7 +40,8 @@ const TID: u64 = 0x3fff_ffff << FUTEX_SHIFT;
 const OWNER_DIED: u64 = 1 << (30 + FUTEX_SHIFT);
 const WAITERS: u64 = 1 << (31 + FUTEX_SHIFT);
 const ONE_ANNOUNCED: u64 = 1 << OWN_SHIFT;
-const ANNOUNCED: u64 = 0xf_ffff << OWN_SHIFT;
+const ANNOUNCED: u64 = 0x7_ffff << OWN_SHIFT;
+const SPECIAL: u64 = 1 << (19 + OWN_SHIFT);
 const ONE_EPOCH: u64 = 1 << (20 + OWN_SHIFT);
 const EPOCH: u64 = 0x3ff << (20 + OWN_SHIFT);
 const INCONSISTENT: u64 = 1 << (30 + OWN_SHIFT);
@@ -76,6 +78,10 @@ pub(super) struct Announced(u64);
 impl State {
     /// Free, nobody waits, nothing to repair.
     pub(super) const FREE: Self = Self(0);
+    /// Free, of the kinds that the short paths leave alone.
+    pub(super) const SPECIAL: Self = Self(SPECIAL);
+    /// What a taker of a lock without owner adds. Thread ids are below 2^22.
+    pub(super) const UNOWNED: Self = Self(TID);
 
     pub(super) fn owner(self) -> u32 {
         ((self.0 & TID) >> FUTEX_SHIFT) as u32
@@ -83,6 +89,11 @@ impl State {
 
     pub(super) fn is_free(self) -> bool {
         self.0 & TID == 0
+    }
+
+    /// Held, and nobody's.
+    pub(super) fn is_unowned(self) -> bool {
+        self.0 & TID == TID
     }
 
     pub(super) fn owner_died(self) -> bool {

@@ -18,6 +18,7 @@ pub(crate) struct Thread {
     /// The generation in which the rest was learnt, all bits inverted: so that zero, a new thread, is
     /// none that ever was, nor the wiped word's.
     learnt_in: Cell<u64>,
+    generation: Cell<u64>,
     locked: Cell<u64>,
     head: Cell<*mut Head>,
     pid: Cell<u32>,
@@ -69,12 +70,14 @@ pub(crate) fn generation() -> u64 {
 
 #[cold]
 fn generation_slow() -> u64 {
-    current();
-    match page_word().load(Ordering::Relaxed) {
-        // Nothing to tell forks by but the process id.
-        NO_PAGE => u64::from(proc::pid()) | 1 << 61,
-        generation => generation,
-    }
+    current().generation()
+}
+
+/// Whether `generation`, taken before, is still the process's. The rest of a call that depends on it may be short:
+/// the answer needs the kernel only where no page can be wiped.
+#[inline(always)]
+pub(crate) fn is_generation(generation: u64) -> bool {
+    page_word().load(Ordering::Relaxed) == generation || generation_slow() == generation
 }
 
 /// The word behind [`generation`], for loops that look at it after each call of a stranger's code.
@@ -98,6 +101,7 @@ impl Thread {
     pub(super) const fn new() -> Self {
         Self {
             learnt_in: Cell::new(0),
+            generation: Cell::new(0),
             locked: Cell::new(0),
             head: Cell::new(core::ptr::null_mut()),
             pid: Cell::new(0),
@@ -122,6 +126,11 @@ impl Thread {
         self.pid.set(proc::pid());
         match robust::registered() {
             Some(head) => {
+                if self.learnt_in.get() != 0 {
+                    // A forked child. Its parent may have held a lock, which the entry then names here too.
+                    // SAFETY: this thread's head.
+                    unsafe { Head::clear_pending(head) };
+                }
                 self.head.set(head);
                 self.robust.set(true);
             }
@@ -134,8 +143,23 @@ impl Thread {
                 }
             }
         }
-        let generation = word.load(Ordering::Relaxed);
-        self.learnt_in.set(if generation == NO_PAGE { 0 } else { !generation });
+        match word.load(Ordering::Relaxed) {
+            NO_PAGE => {
+                // Nothing to tell forks by but the process id: never trusted, always asked for.
+                self.generation.set(u64::from(self.pid.get()) | 1 << 61);
+                self.learnt_in.set(0);
+            }
+            generation => {
+                self.generation.set(generation);
+                self.learnt_in.set(!generation);
+            }
+        }
+    }
+
+    /// As [`generation`], when this block is valid.
+    #[inline(always)]
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.get()
     }
 
     /// The state of a mutex that this thread holds and nobody waits for.
