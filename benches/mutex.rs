@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion};
 use forq::{Mutex, Shared};
-use pthread::PthreadMutex;
+use pthread::{Kind, PthreadMutex};
 use support::{Peer, paired, setting, together};
 
 /// A lock around a counter.
@@ -32,7 +32,7 @@ impl Counter for Mutex<u64> {
 
 impl Counter for PthreadMutex {
     fn increment(&self) {
-        self.increment();
+        self.with(|count| *count += 1);
     }
 
     fn count(&self) -> u64 {
@@ -60,8 +60,8 @@ fn alone(counter: &impl Counter, count: u64) -> Duration {
 
 fn main() {
     let forq = Shared::new(Mutex::new(0u64)).expect("shared memory");
-    let robust = PthreadMutex::new(true);
-    let plain = PthreadMutex::new(false);
+    let robust = PthreadMutex::new(Kind::Robust);
+    let plain = PthreadMutex::new(Kind::Plain);
 
     if !std::env::args().any(|argument| argument == "--test") {
         tables(&forq, &robust, &plain);

@@ -81,6 +81,12 @@ pub fn is_robust() -> bool {
     sys::thread::current().is_robust()
 }
 
+/// For measurements: whether waiters back off before they sleep, in this process and those forked from it later.
+#[doc(hidden)]
+pub fn __set_backoff(on: bool) {
+    sync::pace::set(on);
+}
+
 /// Whether waits of this thread end with [`Error::Interrupted`] after a signal handler ran, or go on, as they do
 /// at first. For language bindings, whose handlers only take note. Returns what it was.
 pub fn set_interruptible(on: bool) -> bool {

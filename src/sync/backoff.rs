@@ -62,11 +62,6 @@ impl Backoff {
     pub fn reset(&mut self) {
         self.step = 0;
     }
-
-    /// Whether the next wait gives the CPU away.
-    pub(crate) fn will_yield(&self) -> bool {
-        self.step >= PAUSE_STEPS
-    }
 }
 
 #[cfg(test)]

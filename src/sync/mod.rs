@@ -2,8 +2,10 @@
 
 pub(crate) mod backoff;
 pub(crate) mod mutex;
+pub(crate) mod pace;
 pub(crate) mod raw;
 mod slow;
 pub(crate) mod state;
 pub(crate) mod statistics;
+mod useless;
 mod waiter;

@@ -53,8 +53,10 @@ pub(crate) struct RawMutex {
     pub(super) waited_ns: AtomicU64,
     pub(super) waited_max_ns: AtomicU64,
     pub(super) holder_deaths: AtomicU64,
+    /// (holder) How many wake calls in a row woke nobody, and since when: see [`Useless`](super::useless::Useless).
     pub(super) useless_wakes: AtomicU32,
-    _cold: u32,
+    /// What waiters have learnt, for the next: see [`Pace`](super::pace::Pace).
+    pub(super) hot: AtomicU32,
     /// Whom the holder waits for, for deadlock detection: thread and wait number, distance to that mutex.
     _edge: [u64; 2],
     _name: [u8; 8],
@@ -160,8 +162,13 @@ impl RawMutex {
         let thread = thread::current();
         // SAFETY: this thread's entry; the lock stays mapped while it is borrowed or held.
         unsafe { self.begin(thread) };
-        if self.take(State::FREE, State(thread.locked())).is_err() {
-            return None;
+        if let Err(seen) = self.take(State::FREE, State(thread.locked())) {
+            // After a heal the free state names another epoch.
+            if seen.in_first_epoch() != State::FREE
+                || self.take(seen, State(seen.0 | thread.locked())).is_err()
+            {
+                return None;
+            }
         }
         self.enter(thread);
         Some(thread)
@@ -220,6 +227,10 @@ impl RawMutex {
         self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     /// The process whose turn it is; 0: none, or one that has not written it down yet.
     pub(super) fn stamped(&self) -> u32 {
         let stamp = self.stamp.load(Ordering::Relaxed);
@@ -246,11 +257,12 @@ impl RawMutex {
     pub(crate) fn unlock(&self) -> Result<()> {
         let thread = thread::current();
         let plain = State(thread.locked());
-        if self.load() != plain {
+        let state = self.load();
+        if state.in_first_epoch() != plain {
             return self.unlock_slow(thread);
         }
         self.leave(thread);
-        if self.change(plain, State::FREE).is_err() {
+        if self.change(state, state.released()).is_err() {
             self.release();
         }
         thread.clear_pending();

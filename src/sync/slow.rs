@@ -2,6 +2,7 @@
 
 use super::raw::{ANY_RELEASE, Acquired, PRIVATE, RECURSIVE, RawMutex};
 use super::state::{self, State};
+use super::useless::Useless;
 use super::waiter::Waiter;
 use crate::error::{Error, Result};
 use crate::sys::atomic::Ordering;
@@ -9,9 +10,6 @@ use crate::sys::clock::{self, Deadline};
 use crate::sys::futex::{self, Wake};
 use crate::sys::proc;
 use crate::sys::thread::{self, Thread};
-
-/// Wake calls for nobody, in a row, after which the count of waiters is taken anew.
-const USELESS_WAKES: u32 = 32;
 
 /// How waiting ended.
 enum End {
@@ -59,7 +57,12 @@ impl RawMutex {
             let state = self.load();
             if state.is_free() {
                 match self.take(state, state.taken(mine, waiter.announced)) {
-                    Ok(()) => return Ok(End::Taken(state)),
+                    Ok(()) => {
+                        if waiter.waited {
+                            waiter.pace.learn(self.turns(), &self.hot);
+                        }
+                        return Ok(End::Taken(state));
+                    }
                     Err(_) => continue,
                 }
             }
@@ -120,10 +123,10 @@ impl RawMutex {
     /// Spins, yields or sleeps, each a little.
     fn wait_once(&self, state: State, waiter: &mut Waiter) -> Result<()> {
         waiter.waited = true;
-        if waiter.backoff.will_yield() && waiter.since == 0 {
+        if waiter.pace.will_yield() && waiter.since == 0 {
             waiter.since = clock::now();
         }
-        if waiter.backoff.snooze() {
+        if waiter.pace.snooze(self.turns(), &self.hot) {
             return Ok(());
         }
         if state.needs_announcement(waiter.announced) {
@@ -234,10 +237,11 @@ impl RawMutex {
 
     fn wake_after(&self, before: State) {
         if before.has_waiters() {
-            if futex::wake(self.futex(), 1) > 0 {
-                self.useless_wakes.store(0, Ordering::Relaxed);
-            } else {
-                self.useless_wakes.fetch_add(1, Ordering::Relaxed);
+            let useless = Useless(self.useless_wakes.load(Ordering::Relaxed));
+            let next =
+                if futex::wake(self.futex(), 1) > 0 { Useless::NONE } else { useless.one_more(clock::now()) };
+            if next != useless {
+                self.useless_wakes.store(next.0, Ordering::Relaxed);
             }
         }
     }
@@ -265,10 +269,11 @@ impl RawMutex {
     /// again. While it is held, so that whoever takes it from us, should we die, does the rest (of a
     /// lock without owner: the bound of sleeps).
     fn heal_if_useless(&self) {
-        if self.useless_wakes.load(Ordering::Relaxed) < USELESS_WAKES {
+        let useless = Useless(self.useless_wakes.load(Ordering::Relaxed));
+        if !useless.are_many() || !useless.are_old(clock::now()) {
             return;
         }
-        self.useless_wakes.store(0, Ordering::Relaxed);
+        self.useless_wakes.store(Useless::NONE.0, Ordering::Relaxed);
         loop {
             let state = self.load();
             if !state.can_heal() || state.is_free() {

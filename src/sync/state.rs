@@ -83,6 +83,12 @@ impl State {
     /// What a taker of a lock without owner adds. Thread ids are below 2^22.
     pub(super) const UNOWNED: Self = Self(TID);
 
+    /// The same in the first epoch: what the short paths compare.
+    #[inline(always)]
+    pub(super) fn in_first_epoch(self) -> Self {
+        Self(self.0 & !EPOCH)
+    }
+
     pub(super) fn owner(self) -> u32 {
         ((self.0 & TID) >> FUTEX_SHIFT) as u32
     }

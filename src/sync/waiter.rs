@@ -1,13 +1,13 @@
 //! What one call knows of its own wait for a lock.
 
-use super::backoff::Backoff;
+use super::pace::Pace;
 use super::state::Announced;
 use crate::sys::clock::Deadline;
 
 /// One call's wait for the lock.
 pub(super) struct Waiter {
     pub(super) deadline: Deadline,
-    pub(super) backoff: Backoff,
+    pub(super) pace: Pace,
     pub(super) announced: Option<Announced>,
     /// When it first gave the CPU away; 0: not yet.
     pub(super) since: u64,
@@ -17,6 +17,6 @@ pub(super) struct Waiter {
 
 impl Waiter {
     pub(super) fn new(deadline: Deadline) -> Self {
-        Self { deadline, backoff: Backoff::new(), announced: None, since: 0, sleeps: 0, waited: false }
+        Self { deadline, pace: Pace::new(), announced: None, since: 0, sleeps: 0, waited: false }
     }
 }
