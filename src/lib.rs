@@ -6,7 +6,7 @@
 //!
 //! | | what a death does | waiting |
 //! |---|---|---|
-//! | [`Mutex`] | the next to lock is told, with the lock held ([`LockError::OwnerDied`]) | spins 1.6 us, yields, sleeps |
+//! | [`Mutex`] | the next to lock is told, with the lock held ([`LockError::OwnerDied`]) | spins 1.6 us (50 us while the lock changes hands), yields, sleeps |
 //! | [`Process`] | its parent learns how it ended | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
 //! | [`Shared`] | memory stays with whoever maps it | |
@@ -38,6 +38,7 @@
 //! # Features
 //! - `std` (default): `std::error::Error`, results as `Vec`, panics caught in children and tasks, guards that
 //!   mark what a panic left. Without it the crate is `no_std`, needs no allocator, and only libc.
+//! - `lock_api`: the mutex behind the traits of the `lock_api` crate, as `RawLock`.
 //! - `capi`: the symbols of `include/forq.h`.
 //!
 //! Linux 5.4 or newer; 64-bit. On 32-bit machines deaths of lock holders are found by looking ([`is_robust`]).
@@ -64,7 +65,10 @@ pub use shared::Shareable;
 pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;
 pub use sync::backoff::Backoff;
+#[cfg(feature = "lock_api")]
+pub use sync::lock_api::RawLock;
 pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
+pub use sync::reentrant::{ReentrantLockResult, ReentrantMutex, ReentrantMutexGuard};
 pub use sync::statistics::MutexStatistics;
 
 /// How many CPUs this process may use: those of its affinity mask, or fewer if its control group has a

@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
+use super::origin::Origin;
 use super::raw::{Acquired, RawMutex};
 use super::statistics::MutexStatistics;
 use crate::error::{Error, Result};
@@ -18,12 +19,13 @@ use crate::sys::thread::{self, Thread};
 /// Put it in shared memory, with [`Shared`](crate::Shared): there a holder that dies (by any signal,
 /// `_exit`, the end of its thread) is noticed by the kernel, and the next to lock is told at once, with
 /// the lock held. Uncontended it costs one compare-exchange each way and no system call. A waiter spins
-/// about 1.6 us, yields a few times, then sleeps.
+/// for 1.6 us, or up to 50 us while the lock goes from hand to hand, yields a few times, then sleeps.
 ///
 /// A `Mutex` that is not in shared memory works between the threads of one process; a fork
 /// gives the child a copy, and a holder's death is found by looking, within a second.
 ///
-/// Locking again what this thread holds is an error, not a hang. A guard copied into a child
+/// Locking again what this thread holds is an error, not a hang; so is, within a second, a circle of threads of any
+/// processes that wait for each other's mutexes, if those lie in one mapping ([`LockError::Deadlock`]). A guard copied into a child
 /// by a fork does not hold the lock there; using it panics, dropping it does nothing.
 /// Under `std` a guard dropped while its thread panics leaves the data marked, as a death does.
 ///
@@ -78,7 +80,8 @@ pub enum LockError<G> {
     /// The holder's thread ended with the lock held, but its process lives, and may still refer to
     /// the value: nobody can have it. So it is after a guard was forgotten, or after the process executed another program.
     Leaked,
-    /// This thread holds the lock already.
+    /// Waiting would never end: this thread holds the lock already, or it is one of several threads, of any processes,
+    /// that wait for each other in a circle. Nothing was changed; releasing what this thread holds lets the others go on.
     Deadlock,
     /// The time given ran out.
     TimedOut,
@@ -118,7 +121,7 @@ impl<G> core::fmt::Display for LockError<G> {
         f.write_str(match self {
             Self::OwnerDied(_) => "the holder died; the lock is held",
             Self::Leaked => "the holder's thread ended, but its process lives",
-            Self::Deadlock => "this thread holds the lock already",
+            Self::Deadlock => "waiting would never end",
             Self::TimedOut => "the time ran out",
             Self::WouldBlock => "somebody holds the lock",
             Self::Interrupted => "interrupted by a signal",
@@ -229,9 +232,7 @@ impl<T: ?Sized> core::fmt::Debug for Mutex<T> {
 #[must_use = "dropping the guard releases the lock"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    /// The fork generation, twice, plus 1 if the thread was panicking when it took the lock. One word: a
-    /// flag of its own would be padded, and returning the guard stall on a load wider than the last store.
-    taken_in: u64,
+    origin: Origin,
     not_send: PhantomData<*const ()>,
 }
 
@@ -241,25 +242,13 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
     #[inline]
     fn new(mutex: &'a Mutex<T>, thread: &Thread) -> Self {
-        let taken_in = thread.generation() << 1 | u64::from(is_panicking());
-        Self { mutex, taken_in, not_send: PhantomData }
+        Self { mutex, origin: Origin::of(thread), not_send: PhantomData }
     }
 
     /// Declares the value repaired after its holder's death; nothing happens if there was none.
     pub fn mark_consistent(&self) {
-        self.check();
+        self.origin.check();
         let _ = self.mutex.raw.consistent();
-    }
-
-    #[inline]
-    fn is_of_this_process(&self) -> bool {
-        thread::is_generation(self.taken_in >> 1)
-    }
-
-    /// A guard that was copied by a fork guards nothing in the child.
-    #[inline]
-    fn check(&self) {
-        assert!(self.is_of_this_process(), "a guard was used in a child forked while the lock was held");
     }
 }
 
@@ -270,7 +259,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     /// In a process forked since the lock was taken.
     #[inline]
     fn deref(&self) -> &T {
-        self.check();
+        self.origin.check();
         // SAFETY: this thread of this process holds the lock.
         unsafe { &*self.mutex.value.get() }
     }
@@ -281,7 +270,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     /// In a process forked since the lock was taken.
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        self.check();
+        self.origin.check();
         // SAFETY: this thread of this process holds the lock.
         unsafe { &mut *self.mutex.value.get() }
     }
@@ -290,24 +279,15 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if !self.is_of_this_process() {
+        if !self.origin.is_here() {
             return;
         }
-        #[cfg(feature = "std")]
-        if is_panicking() && self.taken_in & 1 == 0 {
+        if self.origin.panics_since() {
             self.mutex.raw.mark_inconsistent();
         }
         let released = self.mutex.raw.unlock();
         debug_assert!(released.is_ok(), "the guard's thread holds the lock");
     }
-}
-
-#[inline]
-fn is_panicking() -> bool {
-    #[cfg(feature = "std")]
-    return std::thread::panicking();
-    #[cfg(not(feature = "std"))]
-    false
 }
 
 impl<T: ?Sized + core::fmt::Debug> core::fmt::Debug for MutexGuard<'_, T> {

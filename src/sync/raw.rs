@@ -9,6 +9,7 @@
 //! way. Checked exhaustively by the models in `verification/models`, and by killing at every
 //! instruction in `verification/crash_points.rs`. The transitions are listed in [`state`].
 
+use super::deadlock::Edge;
 use super::state::{self, State};
 use super::statistics::MutexStatistics;
 use crate::error::{Error, Result};
@@ -57,8 +58,8 @@ pub(crate) struct RawMutex {
     pub(super) useless_wakes: AtomicU32,
     /// What waiters have learnt, for the next: see [`Pace`](super::pace::Pace).
     pub(super) hot: AtomicU32,
-    /// Whom the holder waits for, for deadlock detection: thread and wait number, distance to that mutex.
-    _edge: [u64; 2],
+    /// (holder) Whom it waits for.
+    pub(super) edge: Edge,
     _name: [u8; 8],
 }
 
@@ -115,10 +116,33 @@ impl RawMutex {
         Self { state: AtomicU64::new(state.0), flags: AtomicU32::new(flags), ..mutex }
     }
 
+    pub(super) const EDGE_OFFSET: usize = core::mem::offset_of!(Self, edge);
+
+    pub(super) fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// The lock whose list node's `next` is there.
+    ///
+    /// # Safety
+    /// It must be the node of a lock that stays mapped while the reference lives.
+    pub(crate) unsafe fn of_node<'a>(next: *const u8) -> &'a Self {
+        // SAFETY: by contract.
+        unsafe { &*next.sub(NEXT_OFFSET).cast() }
+    }
+
     /// Declares that the lock now has its place in shared memory, and will not move.
     pub(crate) fn place(&mut self) {
         let flags = *self.flags.get_mut() & !PRIVATE;
         *self = Self::with_flags(flags);
+    }
+
+    /// As [`RawMutex::place`], of one that nobody uses.
+    #[cfg(feature = "lock_api")]
+    pub(super) fn place_shared(&self) {
+        let flags = self.flags.load(Ordering::Relaxed) & !PRIVATE;
+        self.flags.store(flags, Ordering::Relaxed);
+        self.state.store(Self::with_flags(flags).load().0, Ordering::Relaxed);
     }
 
     /// Makes it free and its statistics zero, of the kind that the flags say.
@@ -293,7 +317,7 @@ impl RawMutex {
     }
 
     /// Leaves word for the next taker that what the lock guards is in the middle of a change. Only by the holder.
-    #[cfg(feature = "std")]
+    #[cold]
     pub(crate) fn mark_inconsistent(&self) {
         loop {
             let state = self.load();
@@ -314,7 +338,7 @@ impl RawMutex {
     }
 
     /// Whether nobody holds it.
-    #[cfg(feature = "capi")]
+    #[cfg(any(feature = "capi", feature = "lock_api"))]
     pub(crate) fn is_free(&self) -> bool {
         self.load().is_free()
     }

@@ -35,7 +35,9 @@ impl RawMutex {
     pub(crate) fn lock_slow(&self, deadline: Deadline) -> Result<Acquired> {
         let thread = thread::current();
         let mut waiter = Waiter::new(deadline);
-        match self.wait(thread, &mut waiter) {
+        let end = self.wait(thread, &mut waiter);
+        waiter.watch.end(thread);
+        match end {
             Ok(End::Taken(before)) => Ok(self.enter_slow(thread, before, &waiter)),
             Ok(End::Again) => {
                 thread.clear_pending();
@@ -75,7 +77,7 @@ impl RawMutex {
             if waiter.deadline.is_now() {
                 return Err(Error::WouldBlock);
             }
-            if let Err(error) = self.wait_once(state, waiter) {
+            if let Err(error) = self.wait_once(thread, state, waiter) {
                 return self.give_up(thread, waiter, error);
             }
         }
@@ -116,12 +118,13 @@ impl RawMutex {
             self.end_turn();
         }
         self.depth.store(0, Ordering::Relaxed);
+        self.edge.clear();
         // It may have been healing: some may sleep whom nobody counts.
         futex::wake(self.futex(), i32::MAX);
     }
 
     /// Spins, yields or sleeps, each a little.
-    fn wait_once(&self, state: State, waiter: &mut Waiter) -> Result<()> {
+    fn wait_once(&self, thread: &Thread, state: State, waiter: &mut Waiter) -> Result<()> {
         waiter.waited = true;
         if waiter.pace.will_yield() && waiter.since == 0 {
             waiter.since = clock::now();
@@ -138,14 +141,16 @@ impl RawMutex {
             return Ok(());
         }
         waiter.sleeps += 1;
+        let now = clock::now();
+        let bound = waiter.watch.patience(thread, now).unwrap_or_else(|| futex::bound(waiter.sleeps));
         // SAFETY: the lock stays mapped while it is borrowed.
-        match unsafe { futex::wait(self.futex(), state.futex_word(), waiter.deadline, waiter.sleeps) } {
+        match unsafe { futex::wait_for(self.futex(), state.futex_word(), waiter.deadline, now, bound) } {
             Wake::Woken => {}
             Wake::TimedOut => return Err(Error::TimedOut),
             Wake::Interrupted => return Err(Error::Interrupted),
             Wake::Bound => self.bury(state),
         }
-        Ok(())
+        if waiter.watch.finds_deadlock(thread, self) { Err(Error::Deadlock) } else { Ok(()) }
     }
 
     /// Does for a holder that is gone what the kernel would have done, had it known: a thread that

@@ -184,7 +184,6 @@ impl State {
     }
 
     /// What is left to repair: for a holder that leaves in the middle without dying.
-    #[cfg(feature = "std")]
     pub(super) fn broken(self) -> Self {
         Self(self.0 | INCONSISTENT)
     }

@@ -13,11 +13,12 @@ const COUNT: u32 = 63;
 const SINCE_SHIFT: u32 = 6;
 /// So many may come from one living waiter that has been woken and is on its way.
 const MANY: u32 = 32;
-/// Milliseconds: whoever was woken is there by then, unless its CPU is taken for so long. (None with long sleeps,
-/// for the crash points, where many dead waiters are to be found quickly.)
+/// Milliseconds: whoever was woken is there by then, unless its CPU is taken for so long.
 const OLD: u32 = if cfg!(forq_long_sleeps) { 0 } else { 100 };
 
 fn millis(now: u64) -> u32 {
+    // The crash points want every run to be the same.
+    let now = if cfg!(forq_long_sleeps) { 0 } else { now };
     (now / 1_000_000) as u32 & (u32::MAX >> SINCE_SHIFT)
 }
 

@@ -58,14 +58,33 @@ pub(crate) unsafe fn wait_until(word: *const u32, expected: u32, deadline: Deadl
     }
 }
 
+/// How long the `round`th sleep in a row may last, in nanoseconds.
+pub(crate) fn bound(round: u32) -> u64 {
+    SLEEP_BOUND[usize::from(round > 3)]
+}
+
 /// Sleeps while `*word == expected`, until `deadline`, but not longer than the bound for the
 /// `round`th sleep in a row.
 ///
 /// # Safety
 /// As [`wait_until`].
 pub(crate) unsafe fn wait(word: *const u32, expected: u32, deadline: Deadline, round: u32) -> Wake {
-    let bound = SLEEP_BOUND[usize::from(round > 3)];
-    let capped = deadline.min_nanos_from(clock::now(), bound);
+    // SAFETY: the caller's contract.
+    unsafe { wait_for(word, expected, deadline, clock::now(), bound(round)) }
+}
+
+/// As [`wait`], but at most `nanos` from `now`.
+///
+/// # Safety
+/// As [`wait_until`].
+pub(crate) unsafe fn wait_for(
+    word: *const u32,
+    expected: u32,
+    deadline: Deadline,
+    now: u64,
+    nanos: u64,
+) -> Wake {
+    let capped = deadline.min_nanos_from(now, nanos);
     // SAFETY: the caller's contract.
     match unsafe { wait_until(word, expected, capped) } {
         Wake::TimedOut if capped < deadline => Wake::Bound,

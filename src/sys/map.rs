@@ -1,5 +1,6 @@
 //! Memory mappings.
 
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use super::atomic::{AtomicU64, Ordering};
@@ -151,10 +152,31 @@ pub(super) fn page_wiped_on_fork() -> Option<*mut AtomicU64> {
 
 /// Calls `visit` with the start and end of each range of this process that holds code.
 pub(crate) fn executable_ranges(mut visit: impl FnMut(usize, usize)) -> Result<()> {
+    ranges(|range, permissions| {
+        if permissions[2] == b'x' {
+            visit(range.start, range.end);
+        }
+    })
+}
+
+/// The mapping, shared between processes, that an address lies in.
+pub(crate) fn shared_range_of(address: usize) -> Option<Range<usize>> {
+    let mut found = None;
+    ranges(|range, permissions| {
+        if range.contains(&address) && permissions[3] == b's' {
+            found = Some(range);
+        }
+    })
+    .ok()?;
+    found
+}
+
+/// Calls `visit` with each range of this process's addresses that is mapped, and its permissions, as in `rw-s`.
+fn ranges(mut visit: impl FnMut(Range<usize>, [u8; 4])) -> Result<()> {
     let file = super::fd::Fd::open_read(c"/proc/self/maps")?;
     let mut buffer = [0u8; 4096];
     // Of each line: the two addresses, then the permissions; then skip to the next line.
-    let (mut field, mut numbers, mut at) = (0usize, [0usize; 2], 0usize);
+    let (mut field, mut numbers, mut permissions, mut at) = (0usize, [0usize; 2], [0u8; 4], 0usize);
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
@@ -168,10 +190,13 @@ pub(crate) fn executable_ranges(mut visit: impl FnMut(usize, usize)) -> Result<(
                     let value = char::from(digit).to_digit(16).unwrap_or(0) as usize;
                     numbers[field] = numbers[field] << 4 | value;
                 }
-                (2, b' ') => field += 1,
+                (2, b' ') => {
+                    visit(numbers[0]..numbers[1], permissions);
+                    field += 1;
+                }
                 (2, letter) => {
-                    if at == 2 && letter == b'x' {
-                        visit(numbers[0], numbers[1]);
+                    if let Some(place) = permissions.get_mut(at) {
+                        *place = letter;
                     }
                     at += 1;
                 }
@@ -179,4 +204,16 @@ pub(crate) fn executable_ranges(mut visit: impl FnMut(usize, usize)) -> Result<(
             }
         }
     }
+}
+
+/// Copies memory of this process that may be unmapped at any moment: false if it is.
+pub(crate) fn read_own(address: usize, into: &mut [u64]) -> bool {
+    let size = size_of_val(into);
+    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: size };
+    let remote = libc::iovec { iov_base: core::ptr::without_provenance_mut(address), iov_len: size };
+    // SAFETY: `local` is the caller's memory; the kernel checks `remote`.
+    let read = errno::preserve(|| unsafe {
+        libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) as i64
+    });
+    read == Ok(size as i64)
 }

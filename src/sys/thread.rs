@@ -10,6 +10,7 @@ use super::atomic::{AtomicPtr, AtomicU64, Ordering};
 use super::once::Once;
 use super::robust::{self, Head, Node};
 use super::{map, proc, tls};
+use crate::sync::raw::RawMutex;
 use crate::sync::state;
 
 /// One per thread. Zero means: nothing known yet.
@@ -24,6 +25,9 @@ pub(crate) struct Thread {
     pid: Cell<u32>,
     interruptible: Cell<bool>,
     robust: Cell<bool>,
+    tid: Cell<u32>,
+    /// Waits that have been given a number.
+    waits: Cell<u32>,
     /// For threads without a usable kernel list. The unused word is where `link` may look for a `prev`.
     own_head: core::cell::UnsafeCell<Head>,
 }
@@ -107,6 +111,8 @@ impl Thread {
             pid: Cell::new(0),
             interruptible: Cell::new(false),
             robust: Cell::new(false),
+            tid: Cell::new(0),
+            waits: Cell::new(0),
             own_head: core::cell::UnsafeCell::new(Head::unregistered()),
         }
     }
@@ -122,7 +128,8 @@ impl Thread {
             let _ = word.compare_exchange(NONE, next, Ordering::Relaxed, Ordering::Relaxed);
         }
         let before = self.locked.get();
-        self.locked.set(state::locked_by(proc::tid()));
+        self.tid.set(proc::tid());
+        self.locked.set(state::locked_by(self.tid.get()));
         self.pid.set(proc::pid());
         match robust::registered() {
             Some(head) => {
@@ -222,6 +229,29 @@ impl Thread {
     pub(crate) unsafe fn unlink(&self, node: &Node) {
         // SAFETY: this thread's head; the rest by contract.
         unsafe { Head::unlink(self.head.get(), node) }
+    }
+
+    pub(crate) fn tid(&self) -> u32 {
+        self.tid.get()
+    }
+
+    /// A number that no wait of this thread has had, nor soon will again. Not 0.
+    pub(crate) fn next_wait(&self) -> u32 {
+        self.waits.set(self.waits.get().wrapping_add(1).max(1));
+        self.waits.get()
+    }
+
+    /// Calls `visit` with each forq mutex that this thread holds.
+    pub(crate) fn each_held(&self, mut visit: impl FnMut(&RawMutex)) {
+        // SAFETY: as in `holds_lock`; what bears our mark is a `RawMutex`, mapped while it is held.
+        unsafe {
+            Head::any(self.head.get(), |next| {
+                if state::is_ours(state::read_before_node(next)) {
+                    visit(RawMutex::of_node(next));
+                }
+                false
+            });
+        }
     }
 
     /// Whether this thread holds a forq mutex. Pthread mutexes in the same list are told apart by a
