@@ -186,13 +186,20 @@ impl RawMutex {
         let thread = thread::current();
         // SAFETY: this thread's entry; the lock stays mapped while it is borrowed or held.
         unsafe { self.begin(thread) };
-        if let Err(seen) = self.take(State::FREE, State(thread.locked())) {
-            // After a heal the free state names another epoch.
-            if seen.in_first_epoch() != State::FREE
-                || self.take(seen, State(seen.0 | thread.locked())).is_err()
-            {
-                return None;
-            }
+        match self.take(State::FREE, State(thread.locked())) {
+            Ok(()) => self.enter(thread),
+            Err(seen) => return self.lock_in_later_epoch(thread, seen),
+        }
+        Some(thread)
+    }
+
+    /// After a heal the free state names another epoch.
+    #[cold]
+    #[inline(never)]
+    fn lock_in_later_epoch(&self, thread: &'static Thread, seen: State) -> Option<&'static Thread> {
+        let is_free = seen.in_first_epoch() == State::FREE;
+        if !is_free || self.take(seen, State(seen.0 | thread.locked())).is_err() {
+            return None;
         }
         self.enter(thread);
         Some(thread)
@@ -279,17 +286,21 @@ impl RawMutex {
     /// Releases the lock: `NotPermitted` if this thread does not hold it.
     #[inline]
     pub(crate) fn unlock(&self) -> Result<()> {
-        let thread = thread::current();
+        self.unlock_by(thread::current())
+    }
+
+    /// As [`RawMutex::unlock`], by the calling thread, whose block this is.
+    #[inline(always)]
+    pub(crate) fn unlock_by(&self, thread: &Thread) -> Result<()> {
         let plain = State(thread.locked());
-        let state = self.load();
-        if state.in_first_epoch() != plain {
+        if self.load() != plain {
             return self.unlock_slow(thread);
         }
         self.leave(thread);
-        if self.change(state, state.released()).is_err() {
-            self.release();
+        match self.change(plain, State::FREE) {
+            Ok(()) => thread.clear_pending(),
+            Err(_) => self.release_and_end(thread),
         }
-        thread.clear_pending();
         Ok(())
     }
 

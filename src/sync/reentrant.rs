@@ -166,14 +166,7 @@ impl<T: ?Sized> Deref for ReentrantMutexGuard<'_, T> {
 
 impl<T: ?Sized> Drop for ReentrantMutexGuard<'_, T> {
     fn drop(&mut self) {
-        if !self.origin.is_here() {
-            return;
-        }
-        if self.origin.panics_since() {
-            self.mutex.raw.mark_inconsistent();
-        }
-        let released = self.mutex.raw.unlock();
-        debug_assert!(released.is_ok(), "the guard's thread holds the lock");
+        self.mutex.raw.unlock_guarded(self.origin);
     }
 }
 

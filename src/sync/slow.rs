@@ -1,5 +1,6 @@
 //! The lock's long paths: waiting, taking after a death, releasing to waiters, and the special kinds. Only for [`raw`](super::raw).
 
+use super::origin::Origin;
 use super::raw::{ANY_RELEASE, Acquired, PRIVATE, RECURSIVE, RawMutex};
 use super::state::{self, State};
 use super::useless::Useless;
@@ -220,16 +221,40 @@ impl RawMutex {
             self.end_turn();
         } else {
             self.leave(thread);
+            if state.in_first_epoch().0 == thread.locked() && self.change(state, state.released()).is_ok() {
+                thread.clear_pending();
+                return Ok(());
+            }
         }
-        self.release();
-        thread.clear_pending();
+        self.release_and_end(thread);
         Ok(())
     }
 
-    /// Makes it free and wakes one who waits. Only by the holder, with its pending entry set and its turn ended.
+    /// What dropping a guard does, if anything disturbed its life: nothing in a child forked meanwhile; in a
+    /// panic it leaves word.
     #[cold]
     #[inline(never)]
-    pub(super) fn release(&self) {
+    pub(super) fn unlock_guarded(&self, origin: Origin) {
+        if !origin.is_here() {
+            return;
+        }
+        if origin.panics_since() {
+            self.mark_inconsistent();
+        }
+        let released = self.unlock();
+        debug_assert!(released.is_ok(), "the guard's thread holds the lock");
+    }
+
+    /// The end of a release that the short path could not do.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn release_and_end(&self, thread: &Thread) {
+        self.release();
+        thread.clear_pending();
+    }
+
+    /// Makes it free and wakes one who waits. Only by the holder, with its pending entry set and its turn ended.
+    fn release(&self) {
         self.heal_if_useless();
         let before = loop {
             let state = self.load();

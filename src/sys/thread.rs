@@ -64,6 +64,16 @@ pub(crate) fn current() -> &'static Thread {
     thread
 }
 
+/// As [`current`], without asking whether it is still valid.
+///
+/// # Safety
+/// The calling thread must have called [`current`] since the last fork.
+#[inline(always)]
+pub(crate) unsafe fn known() -> &'static Thread {
+    // SAFETY: as in `current`.
+    unsafe { &*tls::block() }
+}
+
 /// Which of the processes forked from one another this is. A value taken before a fork differs from
 /// one taken after it in the child.
 #[inline(always)]
@@ -77,11 +87,11 @@ fn generation_slow() -> u64 {
     current().generation()
 }
 
-/// Whether `generation`, taken before, is still the process's. The rest of a call that depends on it may be short:
-/// the answer needs the kernel only where no page can be wiped.
+/// Whether `generation`, taken before, is still the process's: false also where no page can be wiped, so that
+/// [`generation`] must be asked.
 #[inline(always)]
-pub(crate) fn is_generation(generation: u64) -> bool {
-    page_word().load(Ordering::Relaxed) == generation || generation_slow() == generation
+pub(crate) fn is_generation_word(generation: u64) -> bool {
+    page_word().load(Ordering::Relaxed) == generation
 }
 
 /// The word behind [`generation`], for loops that look at it after each call of a stranger's code.
