@@ -47,7 +47,7 @@ use crate::sys::futex::{self, Wake};
 /// std::thread::scope(|scope| {
 ///     let other = scope.spawn(|| barrier.wait().unwrap());
 ///     let mine = barrier.wait().unwrap();
-///     assert_eq!(mine + other.join().unwrap(), 0 + 1); // each number once
+///     assert_eq!(mine + other.join().unwrap(), 1); // one has 0, the other 1
 /// });
 /// # Ok::<(), forq::Error>(())
 /// ```

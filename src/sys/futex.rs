@@ -77,7 +77,8 @@ pub(crate) unsafe fn wait(word: *const u32, expected: u32, deadline: Deadline, r
 /// As [`wait`], on two words: sleeps while each is the one expected. The second result says that it was the
 /// second one on which it was woken.
 ///
-/// Before Linux 5.16, or where the call is forbidden, it sleeps on the first only.
+/// Before Linux 5.16, where the call is forbidden, and in a thread that signals are to interrupt (the call is
+/// restarted after a handler with `SA_RESTART`, unlike a wait on one word), it sleeps on the first only.
 ///
 /// # Safety
 /// As [`wait_until`], for each.
@@ -88,7 +89,7 @@ pub(crate) unsafe fn wait_either(
 ) -> (Wake, bool) {
     static MISSING: AtomicU32 = AtomicU32::new(0);
     // Relaxed: one flag; who misses it asks the kernel once more.
-    if MISSING.load(Ordering::Relaxed) != 0 {
+    if MISSING.load(Ordering::Relaxed) != 0 || thread::current().is_interruptible() {
         // SAFETY: the caller's contract.
         return (unsafe { wait(words[0].0, words[0].1, deadline, round) }, false);
     }
@@ -99,7 +100,6 @@ pub(crate) unsafe fn wait_either(
         Ok(index) => (Wake::Woken, index == 1),
         Err(ETIMEDOUT) if capped < deadline => (Wake::Bound, false),
         Err(ETIMEDOUT) => (Wake::TimedOut, false),
-        Err(EINTR) => (Wake::Interrupted, false),
         Err(ENOSYS | EPERM) => {
             MISSING.store(1, Ordering::Relaxed);
             (Wake::Woken, false)
@@ -139,7 +139,7 @@ unsafe fn wait_vector(waiters: &[Waiter; 2], until: Deadline) -> Result<libc::c_
         let result = errno::preserve(|| unsafe {
             libc::syscall(libc::SYS_futex_waitv, waiters, waiters.len(), 0, &time, libc::CLOCK_MONOTONIC)
         });
-        if result != Err(EINTR) || thread::current().is_interruptible() {
+        if result != Err(EINTR) {
             return result;
         }
     }
