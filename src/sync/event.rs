@@ -133,7 +133,7 @@ impl Event {
         let word = halves::futex(&self.state);
         // If another has set and cleared it meanwhile, this sets it once more, as if it came later.
         // SAFETY: mapped while it is borrowed; all others change it by atomic operations.
-        if unsafe { futex::set_bit_0_and_wake_all(word) } {
+        if !cfg!(forq_fault = "two_steps") && unsafe { futex::set_bit_0_and_wake_all(word) } {
             return;
         }
         // Two steps: whoever is killed in between leaves the sleepers to their bound.

@@ -37,6 +37,9 @@ impl Will {
     /// # Safety
     /// As [`Will::leave`].
     unsafe fn of(thread: &'static Thread, word: *const u32) -> Self {
+        if cfg!(forq_fault = "no_will") {
+            return Self(None);
+        }
         // SAFETY: by contract.
         Self(unsafe { thread.bequeath(word) }.then_some(thread))
     }
