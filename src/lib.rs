@@ -7,6 +7,9 @@
 //! | | what a death does | waiting |
 //! |---|---|---|
 //! | [`Mutex`] | the next to lock is told, with the lock held ([`LockError::OwnerDied`]) | spins 1.6 us (50 us while the lock changes hands), yields, sleeps |
+//! | [`Semaphore`] | permits have no owner: a dead process's are gone | spins 1.6 us, yields, sleeps |
+//! | [`Event`] | nothing | " |
+//! | [`Barrier`] | one killed while it waits has arrived; one killed before is missed, and a time-out tells all ([`Error::Broken`]) | " |
 //! | [`Process`] | its parent learns how it ended | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
 //! | [`Shared`] | memory stays with whoever maps it | |
@@ -65,10 +68,13 @@ pub use shared::Shareable;
 pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;
 pub use sync::backoff::Backoff;
+pub use sync::barrier::Barrier;
+pub use sync::event::Event;
 #[cfg(feature = "lock_api")]
 pub use sync::lock_api::RawLock;
 pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
 pub use sync::reentrant::{ReentrantLockResult, ReentrantMutex, ReentrantMutexGuard};
+pub use sync::semaphore::{Permit, Semaphore};
 pub use sync::statistics::MutexStatistics;
 
 /// How many CPUs this process may use: those of its affinity mask, or fewer if its control group has a

@@ -1,7 +1,10 @@
 //! Floor 1: locks that live in place, in any shared memory. No allocation, no pointers to others' data.
 
 pub(crate) mod backoff;
+pub(crate) mod barrier;
 mod deadlock;
+pub(crate) mod event;
+mod halves;
 #[cfg(feature = "lock_api")]
 pub(crate) mod lock_api;
 pub(crate) mod mutex;
@@ -9,8 +12,10 @@ mod origin;
 pub(crate) mod pace;
 pub(crate) mod raw;
 pub(crate) mod reentrant;
+pub(crate) mod semaphore;
 mod slow;
 pub(crate) mod state;
 pub(crate) mod statistics;
 mod useless;
 mod waiter;
+mod will;
