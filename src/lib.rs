@@ -7,6 +7,7 @@
 //! | | what a death does | waiting |
 //! |---|---|---|
 //! | [`Mutex`] | the next to lock is told, with the lock held ([`LockError::OwnerDied`]) | spins 1.6 us, yields, sleeps |
+//! | [`Condvar`] | a notify that a dead waiter took reaches another within 250 ms; a holder's is told to each waiter within as long | spins 1.6 us, yields, sleeps |
 //! | [`Process`] | its parent learns how it ended | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
 //! | [`Shared`] | memory stays with whoever maps it | |
@@ -64,6 +65,7 @@ pub use shared::Shareable;
 pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;
 pub use sync::backoff::Backoff;
+pub use sync::condvar::{Condvar, WaitTimeout, WaitTimeoutResult};
 pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
 pub use sync::statistics::MutexStatistics;
 

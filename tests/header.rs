@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi`, in the header's order.
-const NOUNS: [&str; 5] = ["library", "mutex", "backoff", "process", "pool"];
+const NOUNS: [&str; 6] = ["library", "mutex", "condvar", "backoff", "process", "pool"];
 
 #[test]
 fn the_committed_header_is_what_the_sources_say() {

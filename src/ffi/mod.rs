@@ -6,6 +6,7 @@
 #![allow(non_camel_case_types)]
 
 pub mod backoff;
+pub mod condvar;
 pub mod library;
 pub mod mutex;
 pub mod pool;

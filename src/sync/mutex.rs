@@ -85,6 +85,8 @@ pub enum LockError<G> {
     WouldBlock,
     /// A signal handler ran, and this thread asked to be told.
     Interrupted,
+    /// [`Condvar`](crate::Condvar) only: no more waiters can be counted; the lock is held as before.
+    TooManyWaiters(G),
 }
 
 impl<G> LockError<G> {
@@ -98,6 +100,19 @@ impl<G> LockError<G> {
             other => Err(other.into()),
         }
     }
+
+    /// The same news with another guard, or one that brings more.
+    pub(super) fn map_guard<H>(self, map: impl FnOnce(G) -> H) -> LockError<H> {
+        match self {
+            Self::OwnerDied(guard) => LockError::OwnerDied(map(guard)),
+            Self::TooManyWaiters(guard) => LockError::TooManyWaiters(map(guard)),
+            Self::Leaked => LockError::Leaked,
+            Self::Deadlock => LockError::Deadlock,
+            Self::TimedOut => LockError::TimedOut,
+            Self::WouldBlock => LockError::WouldBlock,
+            Self::Interrupted => LockError::Interrupted,
+        }
+    }
 }
 
 impl<G> From<LockError<G>> for Error {
@@ -108,6 +123,7 @@ impl<G> From<LockError<G>> for Error {
             LockError::TimedOut => Self::TimedOut,
             LockError::WouldBlock => Self::Busy,
             LockError::Interrupted => Self::Interrupted,
+            LockError::TooManyWaiters(_) => Self::OutOfSpace,
         }
     }
 }
@@ -121,6 +137,7 @@ impl<G> core::fmt::Display for LockError<G> {
             Self::TimedOut => "the time ran out",
             Self::WouldBlock => "somebody holds the lock",
             Self::Interrupted => "interrupted by a signal",
+            Self::TooManyWaiters(_) => "no more waiters can be counted; the lock is held",
         })
     }
 }
@@ -201,6 +218,16 @@ impl<T: ?Sized> Mutex<T> {
     pub fn statistics(&self) -> MutexStatistics {
         self.raw.statistics()
     }
+
+    /// For [`Condvar`](super::condvar::Condvar), which gives the lock up and takes it again.
+    pub(super) fn raw(&self) -> &RawMutex {
+        &self.raw
+    }
+
+    /// The guard that goes with the lock as it was just taken again.
+    pub(super) fn guard_again(&self, acquired: Acquired) -> LockResult<'_, T> {
+        self.guard(Ok(acquired))
+    }
 }
 
 impl<T: ?Sized> core::fmt::Debug for Mutex<T> {
@@ -247,6 +274,15 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     #[inline]
     fn check(&self) {
         assert!(self.is_of_this_process(), "a guard was used in a child forked while the lock was held");
+    }
+
+    /// Whose guard it is.
+    ///
+    /// # Panics
+    /// In a process forked since the lock was taken.
+    pub(super) fn mutex(guard: &Self) -> &'a Mutex<T> {
+        guard.check();
+        guard.mutex
     }
 }
 

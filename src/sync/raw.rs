@@ -439,4 +439,25 @@ impl RawMutex {
             holder_deaths: self.holder_deaths.load(Ordering::Relaxed),
         }
     }
+
+    /// Releases the lock, however often its holder has locked it; gives that number to [`RawMutex::reacquire`].
+    /// `NotPermitted` if this thread does not hold it.
+    pub(crate) fn release_whole(&self) -> Result<u32> {
+        self.unlock().map(|()| 1)
+    }
+
+    /// Takes the lock again as [`RawMutex::release_whole`] found it.
+    pub(crate) fn reacquire(&self, _depth: u32, deadline: Deadline) -> Result<Acquired> {
+        self.lock(deadline)
+    }
+
+    /// Whether the next taker will be told of a death, as far as can be seen without taking it.
+    pub(crate) fn awaits_repair(&self) -> bool {
+        let state = self.load();
+        if state.is_free() {
+            state.owner_died() || state.is_inconsistent()
+        } else {
+            proc::is_gone(state.owner())
+        }
+    }
 }
