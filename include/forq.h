@@ -38,6 +38,7 @@
  *     -ESRCH       the process has ended
  *     -ERANGE      index past the end
  *     -EINVAL      an argument is not valid: NULL, misaligned, zero, overflowing, out of order
+ *     -ENOSPC      no room left: more waiters than can be counted
  *     -ENOMEM      memory, processes or descriptors are exhausted
  *     -ENOSYS      the kernel lacks what this needs (Linux 5.4 has it)
  *
@@ -45,15 +46,16 @@
  * only tries (-EAGAIN), a positive one ends with -ETIMEDOUT and never early; other negatives are -EINVAL.
  * Signal handlers that run do not end a wait, unless the thread asked for it (forq_set_interruptible).
  *
- * Ownership. forq_mutex, forq_semaphore, forq_event, forq_barrier and forq_backoff are used in place, and forq_process is
- * declared by the caller: all bytes zero is a free mutex, a semaphore without permits, an event that is not set, a barrier
- * that must be initialised first, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
+ * Ownership. forq_mutex, forq_semaphore, forq_condvar, forq_event, forq_barrier and forq_backoff are used in place, and
+ * forq_process is declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
+ * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
  * _free(NULL) does nothing. No call uses the heap.
  *
  * Threads, forks, signals.
  *     object          threads of one process    processes                     child of a fork
  *     forq_mutex      yes                       yes, in MAP_SHARED memory     does not hold what its parent held
  *     forq_semaphore  yes                       yes, in MAP_SHARED memory     may use it
+ *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
  *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
  *     forq_backoff    one thread each           no                            its own copy
@@ -294,6 +296,62 @@ int forq_semaphore_release(struct forq_semaphore *s,
  * How many permits are free; out of date as soon as it is read. -EINVAL for NULL.
  */
 int forq_semaphore_value(const struct forq_semaphore *s);
+
+/**
+ * A condition variable for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different addresses
+ * in different processes. All bytes zero: nobody waits.
+ *
+ * A notify lets those return who wait then, never one who comes later; it waits for nobody. A wait returns without
+ * one at most after a death or a stop: wait in a loop. A notify that went to a killed waiter reaches another within
+ * 250 ms. If a holder of the mutex dies, and nobody repairs, each waiter gets -EOWNERDEAD within 250 ms: so change what is
+ * waited for and notify both under the mutex, and notify all after a repair. Waiters of several mutexes share the notifies.
+ */
+typedef struct FORQ_ALIGNED(64) forq_condvar {
+    /**
+     * Not for users.
+     */
+    uint64_t _opaque[8];
+} forq_condvar;
+
+/**
+ * Makes a condition variable on which nobody waits. Nobody may be using it. Zeroed memory needs no call.
+ *
+ * Returns 0; -EINVAL for NULL or memory that is not 64-aligned.
+ */
+int forq_condvar_init(struct forq_condvar *c);
+
+/**
+ * Gives the mutex up (whole, if it is recursive), waits for a notify, and takes the mutex again, for which there is no
+ * time limit. It is held on return, but for -EDEADLK; with -EPERM and -EINVAL it is as it was.
+ *
+ * Returns 0; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0: no notify is used up; -EOWNERDEAD if a holder of the mutex died
+ * meanwhile; -EPERM if the mutex is not held by this thread; -ENOSPC if 16383 wait already; -EDEADLK if taking the mutex again
+ * would never end: without the mutex; -EINVAL.
+ */
+int forq_condvar_wait(struct forq_condvar *c,
+                      forq_mutex *m,
+                      int64_t timeout_ns);
+
+/**
+ * Lets one of those who wait return, if there is any. Returns 0; -EINVAL.
+ */
+int forq_condvar_notify_one(struct forq_condvar *c);
+
+/**
+ * Lets so many of those who wait return, or all if they are fewer. Returns 0; -EINVAL.
+ */
+int forq_condvar_notify(struct forq_condvar *c, uint32_t waiters);
+
+/**
+ * Lets all return who wait. Returns 0; -EINVAL.
+ */
+int forq_condvar_notify_all(struct forq_condvar *c);
+
+/**
+ * How many wait and have not been notified; out of date as soon as it is read. The killed stay counted until a notify
+ * of all. -EINVAL for NULL.
+ */
+int forq_condvar_waiters(const struct forq_condvar *c);
 
 /**
  * A flag for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different addresses in different

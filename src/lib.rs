@@ -10,6 +10,7 @@
 //! | [`Semaphore`] | permits have no owner: a dead process's are gone | spins 1.6 us, yields, sleeps |
 //! | [`Event`] | nothing | " |
 //! | [`Barrier`] | one killed while it waits has arrived; one killed before is missed, and a time-out tells all ([`Error::Broken`]) | " |
+//! | [`Condvar`] | a notify that a dead waiter took reaches another within 250 ms; a holder's is told to each waiter within as long | spins 1.6 us, yields, sleeps |
 //! | [`Process`] | its parent learns how it ended | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
 //! | [`Shared`] | memory stays with whoever maps it | |
@@ -69,6 +70,7 @@ pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;
 pub use sync::backoff::Backoff;
 pub use sync::barrier::Barrier;
+pub use sync::condvar::{Condvar, WaitTimeout, WaitTimeoutResult};
 pub use sync::event::Event;
 #[cfg(feature = "lock_api")]
 pub use sync::lock_api::RawLock;

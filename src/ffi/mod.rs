@@ -7,6 +7,7 @@
 
 pub mod backoff;
 pub mod barrier;
+pub mod condvar;
 pub mod event;
 pub mod library;
 pub mod mutex;

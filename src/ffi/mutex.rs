@@ -49,7 +49,7 @@ pub struct forq_mutex_statistics {
 
 /// # Safety
 /// As [`borrow`].
-unsafe fn raw<'a>(m: *const forq_mutex) -> Result<&'a RawMutex> {
+pub(super) unsafe fn raw<'a>(m: *const forq_mutex) -> Result<&'a RawMutex> {
     // SAFETY: by contract; the two have the same size and alignment, and all bytes of C's are a RawMutex.
     unsafe { borrow(m.cast()) }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod barrier;
+pub(crate) mod condvar;
 mod deadlock;
 pub(crate) mod event;
 mod halves;

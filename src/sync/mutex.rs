@@ -89,6 +89,8 @@ pub enum LockError<G> {
     WouldBlock,
     /// A signal handler ran, and this thread asked to be told.
     Interrupted,
+    /// [`Condvar`](crate::Condvar) only: no more waiters can be counted; the lock is held as before.
+    TooManyWaiters(G),
 }
 
 impl<G> LockError<G> {
@@ -102,6 +104,19 @@ impl<G> LockError<G> {
             other => Err(other.into()),
         }
     }
+
+    /// The same news with another guard, or one that brings more.
+    pub(super) fn map_guard<H>(self, map: impl FnOnce(G) -> H) -> LockError<H> {
+        match self {
+            Self::OwnerDied(guard) => LockError::OwnerDied(map(guard)),
+            Self::TooManyWaiters(guard) => LockError::TooManyWaiters(map(guard)),
+            Self::Leaked => LockError::Leaked,
+            Self::Deadlock => LockError::Deadlock,
+            Self::TimedOut => LockError::TimedOut,
+            Self::WouldBlock => LockError::WouldBlock,
+            Self::Interrupted => LockError::Interrupted,
+        }
+    }
 }
 
 impl<G> From<LockError<G>> for Error {
@@ -112,6 +127,7 @@ impl<G> From<LockError<G>> for Error {
             LockError::TimedOut => Self::TimedOut,
             LockError::WouldBlock => Self::Busy,
             LockError::Interrupted => Self::Interrupted,
+            LockError::TooManyWaiters(_) => Self::OutOfSpace,
         }
     }
 }
@@ -125,6 +141,7 @@ impl<G> core::fmt::Display for LockError<G> {
             Self::TimedOut => "the time ran out",
             Self::WouldBlock => "somebody holds the lock",
             Self::Interrupted => "interrupted by a signal",
+            Self::TooManyWaiters(_) => "no more waiters can be counted; the lock is held",
         })
     }
 }
@@ -186,7 +203,11 @@ impl<T: ?Sized> Mutex<T> {
     #[cold]
     #[inline(never)]
     fn lock_slow(&self, deadline: Deadline) -> LockResult<'_, T> {
-        match self.raw.lock_slow(deadline) {
+        self.guard(self.raw.lock_slow(deadline))
+    }
+
+    fn guard(&self, acquired: Result<Acquired>) -> LockResult<'_, T> {
+        match acquired {
             Ok(Acquired::Clean) => Ok(MutexGuard::new(self, thread::current())),
             Ok(Acquired::Inconsistent { leaker }) => self.guard_after_death(leaker),
             Err(Error::Deadlock) => Err(LockError::Deadlock),
@@ -216,6 +237,16 @@ impl<T: ?Sized> Mutex<T> {
     #[must_use]
     pub fn statistics(&self) -> MutexStatistics {
         self.raw.statistics()
+    }
+
+    /// For [`Condvar`](super::condvar::Condvar), which gives the lock up and takes it again.
+    pub(super) fn raw(&self) -> &RawMutex {
+        &self.raw
+    }
+
+    /// The guard that goes with the lock as it was just taken again.
+    pub(super) fn guard_again(&self, acquired: Acquired) -> LockResult<'_, T> {
+        self.guard(Ok(acquired))
     }
 }
 
@@ -249,6 +280,15 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     pub fn mark_consistent(&self) {
         self.origin.check();
         let _ = self.mutex.raw.consistent();
+    }
+
+    /// Whose guard it is.
+    ///
+    /// # Panics
+    /// In a process forked since the lock was taken.
+    pub(super) fn mutex(guard: &Self) -> &'a Mutex<T> {
+        guard.origin.check();
+        guard.mutex
     }
 }
 

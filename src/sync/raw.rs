@@ -215,6 +215,7 @@ impl RawMutex {
     }
 
     /// Takes the lock only if it is free: `Busy` otherwise, also if this thread holds it.
+    #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn try_lock(&self) -> Result<Acquired> {
         self.lock(Deadline::NOW).map_err(|error| match error {

@@ -142,10 +142,12 @@ impl RawMutex {
             return Ok(());
         }
         waiter.sleeps += 1;
-        let now = clock::now();
-        let bound = waiter.watch.patience(thread, now).unwrap_or_else(|| futex::bound(waiter.sleeps));
+        let bound =
+            waiter.watch.patience(thread, clock::now()).unwrap_or_else(|| futex::bound(waiter.sleeps));
         // SAFETY: the lock stays mapped while it is borrowed.
-        match unsafe { futex::wait_for(self.futex(), state.futex_word(), waiter.deadline, now, bound) } {
+        match unsafe {
+            futex::wait_among(self.futex(), state.futex_word(), futex::EVERYBODY, waiter.deadline, bound)
+        } {
             Wake::Woken => {}
             Wake::TimedOut => return Err(Error::TimedOut),
             Wake::Interrupted => return Err(Error::Interrupted),
@@ -337,5 +339,15 @@ impl RawMutex {
         let acquired = self.lock(deadline)?;
         self.depth.store(times.saturating_sub(1), Ordering::Relaxed);
         Ok(acquired)
+    }
+
+    /// Whether the next taker will be told of a death, as far as can be seen without taking it.
+    pub(crate) fn awaits_repair(&self) -> bool {
+        let state = self.load();
+        if state.is_free() {
+            state.owner_died() || state.is_inconsistent()
+        } else {
+            !state.is_unowned() && proc::is_gone(state.owner())
+        }
     }
 }

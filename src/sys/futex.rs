@@ -16,6 +16,9 @@ pub(crate) const SLEEP_BOUND: [u64; 2] = [250_000_000, 1_000_000_000];
 #[cfg(forq_long_sleeps)]
 pub(crate) const SLEEP_BOUND: [u64; 2] = [60_000_000_000, 60_000_000_000];
 
+/// All groups of sleepers on a word.
+pub(crate) const EVERYBODY: u32 = libc::FUTEX_BITSET_MATCH_ANY as u32;
+
 /// Why a sleep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
@@ -29,11 +32,11 @@ pub(crate) enum Wake {
     Interrupted,
 }
 
-/// Sleeps while `*word == expected`, until `deadline`.
+/// Sleeps while `*word == expected`, until `deadline`; woken only by who wakes one of the `groups`.
 ///
 /// # Safety
 /// `word` must be mapped and 4-aligned during the call.
-pub(crate) unsafe fn wait_until(word: *const u32, expected: u32, deadline: Deadline) -> Wake {
+unsafe fn wait_until(word: *const u32, expected: u32, groups: u32, deadline: Deadline) -> Wake {
     let until = deadline.timespec();
     let timeout: *const libc::timespec = if deadline.is_forever() { core::ptr::null() } else { &until };
     loop {
@@ -47,7 +50,7 @@ pub(crate) unsafe fn wait_until(word: *const u32, expected: u32, deadline: Deadl
                 expected,
                 timeout,
                 core::ptr::null::<u32>(),
-                libc::FUTEX_BITSET_MATCH_ANY,
+                groups,
             )
         });
         return match result {
@@ -71,23 +74,24 @@ pub(crate) fn bound(round: u32) -> u64 {
 /// As [`wait_until`].
 pub(crate) unsafe fn wait(word: *const u32, expected: u32, deadline: Deadline, round: u32) -> Wake {
     // SAFETY: the caller's contract.
-    unsafe { wait_for(word, expected, deadline, clock::now(), bound(round)) }
+    unsafe { wait_among(word, expected, EVERYBODY, deadline, bound(round)) }
 }
 
-/// As [`wait`], but at most `nanos` from `now`.
+/// As [`wait`], for `bound` nanoseconds at most, and woken only by who wakes one of the `groups`: 32 bits,
+/// not all zero. The kernel's own wakes at a death heed no groups, so the word must not be a lock's.
 ///
 /// # Safety
 /// As [`wait_until`].
-pub(crate) unsafe fn wait_for(
+pub(crate) unsafe fn wait_among(
     word: *const u32,
     expected: u32,
+    groups: u32,
     deadline: Deadline,
-    now: u64,
-    nanos: u64,
+    bound: u64,
 ) -> Wake {
-    let capped = deadline.min_nanos_from(now, nanos);
+    let capped = deadline.min_nanos_from(clock::now(), bound);
     // SAFETY: the caller's contract.
-    match unsafe { wait_until(word, expected, capped) } {
+    match unsafe { wait_until(word, expected, groups, capped) } {
         Wake::TimedOut if capped < deadline => Wake::Bound,
         other => other,
     }
@@ -112,8 +116,7 @@ pub(crate) unsafe fn wait_either(
         // SAFETY: the caller's contract.
         return (unsafe { wait(words[0].0, words[0].1, deadline, round) }, false);
     }
-    let bound = SLEEP_BOUND[usize::from(round > 3)];
-    let capped = deadline.min_nanos_from(clock::now(), bound);
+    let capped = deadline.min_nanos_from(clock::now(), bound(round));
     // SAFETY: the caller's contract.
     match unsafe { wait_vector(&words.map(Waiter::of), capped) } {
         Ok(index) => (Wake::Woken, index == 1),
@@ -185,5 +188,22 @@ pub(crate) unsafe fn set_bit_0_and_wake_all(word: *const u32) -> bool {
 pub(crate) fn wake(word: *const u32, count: i32) -> usize {
     // SAFETY: the kernel uses the address as a key and reads nothing; an unmapped one is an error it reports.
     let woken = errno::preserve(|| unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, count) });
+    usize::try_from(woken.unwrap_or(0)).unwrap_or(0)
+}
+
+/// As [`wake`], of the sleepers in one of the `groups`.
+pub(crate) fn wake_among(word: *const u32, count: i32, groups: u32) -> usize {
+    // SAFETY: the kernel uses the address as a key and reads nothing; an unmapped one is an error it reports.
+    let woken = errno::preserve(|| unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word,
+            libc::FUTEX_WAKE_BITSET,
+            count,
+            core::ptr::null::<libc::timespec>(),
+            core::ptr::null::<u32>(),
+            groups,
+        )
+    });
     usize::try_from(woken.unwrap_or(0)).unwrap_or(0)
 }

@@ -38,6 +38,7 @@
  *     -ESRCH       the process has ended
  *     -ERANGE      index past the end
  *     -EINVAL      an argument is not valid: NULL, misaligned, zero, overflowing, out of order
+ *     -ENOSPC      no room left: more waiters than can be counted
  *     -ENOMEM      memory, processes or descriptors are exhausted
  *     -ENOSYS      the kernel lacks what this needs (Linux 5.4 has it)
  *
@@ -45,15 +46,16 @@
  * only tries (-EAGAIN), a positive one ends with -ETIMEDOUT and never early; other negatives are -EINVAL.
  * Signal handlers that run do not end a wait, unless the thread asked for it (forq_set_interruptible).
  *
- * Ownership. forq_mutex, forq_semaphore, forq_event, forq_barrier and forq_backoff are used in place, and forq_process is
- * declared by the caller: all bytes zero is a free mutex, a semaphore without permits, an event that is not set, a barrier
- * that must be initialised first, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
+ * Ownership. forq_mutex, forq_semaphore, forq_condvar, forq_event, forq_barrier and forq_backoff are used in place, and
+ * forq_process is declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
+ * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
  * _free(NULL) does nothing. No call uses the heap.
  *
  * Threads, forks, signals.
  *     object          threads of one process    processes                     child of a fork
  *     forq_mutex      yes                       yes, in MAP_SHARED memory     does not hold what its parent held
  *     forq_semaphore  yes                       yes, in MAP_SHARED memory     may use it
+ *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
  *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
  *     forq_backoff    one thread each           no                            its own copy

@@ -1,0 +1,314 @@
+//! The state word of a condition variable: 64 bits, changed only as a whole.
+//!
+//! Two generations of waiters are counted: those of now, and those of before the last notify that reached
+//! past its own. Nothing is counted of who may return in any case.
+//!
+//! | part | bits | meaning | changed by |
+//! |---|---|---|---|
+//! | credits | 0-13 | so many of `old` may return | notify adds; who returns takes one |
+//! | generation | 14-35 | which one arrives now | notify that reaches past `old` |
+//! | old | 36-49 | waiters of the generation before | notify; who returns or gives up takes itself away; the killed stay |
+//! | young | 50-63 | waiters of this generation | who arrives; who gives up; the killed stay |
+//!
+//! All zero is nobody waiting. The low half is the futex word: whatever lets a waiter return changes it.
+//!
+//! - **arrive** `young + 1`; the waiter remembers the generation.
+//! - **notify n**, of `old - credits + young` that wait. All of them: `{generation + 1, 0, 0, 0}`. No more
+//!   than `old - credits`: `credits + n`. Otherwise all of `old` are granted, and the rest goes to `young`:
+//!   `{generation + 1, old = young, credits = n - (old - credits), young = 0}`.
+//! - **granted** is a waiter whose generation is two or more back, or one back with credits, or one
+//!   back with nobody left in `old` (all were granted). Late-comers are of this generation: no credit is theirs.
+//! - **claim** one back: `credits - 1`, `old - 1`. Others are no longer counted here, but in the *debt*, a
+//!   word beside: so many who were granted as part of a whole generation have not returned.
+//! - **withdraw** `old - 1` or `young - 1`, whichever it is counted in.
+//! - **inherit** credits or a debt that nobody claims are dead waiters': all who wait may return, as by a notify of
+//!   all. (Some return for no reason then; but one who came after the notify takes nobody's place.)
+
+const CREDITS_SHIFT: u32 = 0;
+const GENERATION_SHIFT: u32 = 14;
+const OLD_SHIFT: u32 = 36;
+const YOUNG_SHIFT: u32 = 50;
+/// The most that a count can say.
+pub(super) const MOST: u64 = 0x3fff;
+const GENERATIONS: u64 = 0x3f_ffff;
+
+/// Where the futex word stands in memory, in bytes.
+pub(super) const FUTEX_BYTE: usize = if cfg!(target_endian = "big") { 4 } else { 0 };
+
+/// A value of the state word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct State(pub(super) u64);
+
+/// When a waiter arrived.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Generation(u64);
+
+/// What a notify makes of the state, and whom it must wake.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) state: State,
+    /// So many are granted as part of their generation, and no longer counted.
+    pub(super) owed: u32,
+    /// So many sleepers to wake, in these groups.
+    pub(super) wakes: [(i32, u32); 2],
+}
+
+impl Generation {
+    /// The bit that its sleepers sleep under; others 32 back have the same.
+    pub(super) fn bit(self) -> u32 {
+        1 << (self.0 % 32)
+    }
+
+    fn next(self) -> Self {
+        Self((self.0 + 1) & GENERATIONS)
+    }
+}
+
+impl State {
+    fn of(generation: Generation, old: u64, credits: u64, young: u64) -> Self {
+        Self(
+            credits << CREDITS_SHIFT
+                | generation.0 << GENERATION_SHIFT
+                | old << OLD_SHIFT
+                | young << YOUNG_SHIFT,
+        )
+    }
+
+    pub(super) fn credits(self) -> u64 {
+        self.0 >> CREDITS_SHIFT & MOST
+    }
+
+    fn generation(self) -> Generation {
+        Generation(self.0 >> GENERATION_SHIFT & GENERATIONS)
+    }
+
+    fn old(self) -> u64 {
+        self.0 >> OLD_SHIFT & MOST
+    }
+
+    fn young(self) -> u64 {
+        self.0 >> YOUNG_SHIFT & MOST
+    }
+
+    /// Of `old`, those who were not granted. Never more credits than waiters, whatever bytes are found here.
+    fn left_out(self) -> u64 {
+        self.old().saturating_sub(self.credits())
+    }
+
+    /// What the kernel compares a sleeper's expectation with.
+    pub(super) fn futex_word(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// How many wait and are not granted; the killed stay counted.
+    pub(super) fn waiting(self) -> u64 {
+        self.left_out() + self.young()
+    }
+
+    /// How many generations ago.
+    fn distance(self, generation: Generation) -> u64 {
+        self.generation().0.wrapping_sub(generation.0) & GENERATIONS
+    }
+
+    /// One more waits; `None` if no more can be counted.
+    pub(super) fn with_arrival(self) -> Option<(Self, Generation)> {
+        (self.young() < MOST).then(|| (Self(self.0 + (1 << YOUNG_SHIFT)), self.generation()))
+    }
+
+    pub(super) fn is_granted(self, generation: Generation) -> bool {
+        match self.distance(generation) {
+            0 => false,
+            1 => self.credits() > 0 || self.old() == 0,
+            _ => true,
+        }
+    }
+
+    /// A granted one returns with one of the credits; `None` if its generation was granted as a whole.
+    pub(super) fn claimed(self, generation: Generation) -> Option<Self> {
+        let by_credit = self.distance(generation) == 1 && self.old() > 0;
+        by_credit.then(|| {
+            Self::of(self.generation(), self.old() - 1, self.credits().saturating_sub(1), self.young())
+        })
+    }
+
+    /// One that was not granted gives up.
+    pub(super) fn withdrawn(self, generation: Generation) -> Self {
+        let (old, young) = match self.distance(generation) {
+            0 => (self.old(), self.young().saturating_sub(1)),
+            1 => (self.old().saturating_sub(1), self.young()),
+            _ => return self,
+        };
+        Self::of(self.generation(), old, self.credits().min(old), young)
+    }
+
+    /// Grants the return to `n` of those who wait, first those of `old`; `None` if nobody waits.
+    pub(super) fn notified(self, n: u64) -> Option<Grant> {
+        let n = n.min(self.waiting());
+        if n == 0 {
+            return None;
+        }
+        let (now, next) = (self.generation(), self.generation().next());
+        if n == self.waiting() {
+            // Everybody: nothing is left to be counted, the dead included.
+            return Some(Grant {
+                state: Self::of(next, 0, 0, 0),
+                owed: (self.old() + self.young()) as u32,
+                wakes: [(i32::MAX, !next.bit()), (0, 0)],
+            });
+        }
+        if n <= self.left_out() {
+            let before = Generation(now.0.wrapping_sub(1) & GENERATIONS);
+            return Some(Grant {
+                state: Self::of(now, self.old(), self.credits() + n, self.young()),
+                owed: 0,
+                wakes: [(n as i32, before.bit()), (0, 0)],
+            });
+        }
+        let credits = n - self.left_out();
+        let everybody_before = if self.old() > 0 { i32::MAX } else { 0 };
+        Some(Grant {
+            state: Self::of(next, self.young(), credits, 0),
+            owed: self.old() as u32,
+            wakes: [(everybody_before, !(now.bit() | next.bit())), (credits as i32, now.bit())],
+        })
+    }
+
+    /// All but who arrives: as long as it stays the same nobody was granted anything, nor returned with a credit.
+    pub(super) fn without_young(self) -> Self {
+        Self(self.0 & !(MOST << YOUNG_SHIFT))
+    }
+
+    /// Whether others come before this waiter, who may be dead: owed of what was granted since it arrived, or
+    /// counted as the next to be granted.
+    pub(super) fn has_elders(self, generation: Generation, debt: u32) -> bool {
+        match self.distance(generation) {
+            0 => self.old() > 0,
+            1 => debt > 0,
+            _ => false,
+        }
+    }
+
+    /// What becomes of it if those are dead who were granted a return since this waiter arrived, and what of
+    /// the debt is paid thereby. All who wait may return: which of them came before that grant is not known.
+    pub(super) fn inherited(self, generation: Generation, debt: u32) -> Option<(Grant, u32)> {
+        let all = self.notified(u64::MAX)?;
+        match self.distance(generation) {
+            // The living of `old` would have claimed: all of it is dead, and will not return.
+            0 if self.credits() > 0 => Some((Grant { owed: self.young() as u32, ..all }, 0)),
+            1 if debt > 0 => Some((all, debt)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOBODY: State = State(0);
+
+    fn arrived(state: State, count: usize) -> (State, Generation) {
+        let (mut state, generation) = (state, state.generation());
+        for _ in 0..count {
+            state = state.with_arrival().unwrap().0;
+        }
+        (state, generation)
+    }
+
+    fn notified(state: State, n: u64) -> State {
+        state.notified(n).unwrap().state
+    }
+
+    #[test]
+    fn a_notify_of_all_leaves_nothing_counted() {
+        let (three, generation) = arrived(NOBODY, 3);
+        let all = notified(three, 3);
+        assert!(all.is_granted(generation) && all.waiting() == 0 && all.claimed(generation).is_none());
+        assert!(all.notified(1).is_none() && NOBODY.notified(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn late_comers_do_not_get_what_was_granted_before() {
+        let (two, early) = arrived(NOBODY, 2);
+        let (state, late) = arrived(notified(two, 1), 1);
+        assert!(state.is_granted(early) && !state.is_granted(late));
+        let state = state.claimed(early).unwrap();
+        assert!(!state.is_granted(early) && !state.is_granted(late));
+        assert_eq!(state.waiting(), 2);
+        let state = notified(state, 1);
+        assert!(state.is_granted(early) && !state.is_granted(late), "the elder one first");
+        let state = notified(state, 1);
+        assert!(state.is_granted(early) && state.is_granted(late));
+    }
+
+    #[test]
+    fn whoever_gives_up_takes_no_credit_along() {
+        let (three, early) = arrived(NOBODY, 3);
+        let state = notified(three, 1).withdrawn(early);
+        assert!(state.is_granted(early) && state.waiting() == 1);
+        let (state, late) = arrived(state, 1);
+        assert!(state.withdrawn(late).waiting() == 1 && state.withdrawn(early).credits() == 1);
+        assert!(NOBODY.withdrawn(late) == NOBODY);
+    }
+
+    #[test]
+    fn what_was_granted_to_the_dead_passes_to_the_living() {
+        // Two die; one of them was granted.
+        let (dead, _) = arrived(NOBODY, 2);
+        let (state, living) = arrived(notified(dead, 1), 2);
+        assert!(!state.is_granted(living) && state.has_elders(living, 0));
+        let (grant, paid) = state.inherited(living, 7).unwrap();
+        assert!(grant.state.is_granted(living) && paid == 0 && grant.owed == 2);
+        // One dies who was not granted; then its whole generation is, and the next one in part.
+        let (state, living) = arrived(notified(dead, 1), 3);
+        let grant = state.notified(2).unwrap();
+        assert!(grant.owed == 2 && grant.state.is_granted(living));
+        let state = grant.state.claimed(living).unwrap();
+        assert!(!state.is_granted(living) && state.has_elders(living, 2));
+        let (grant, paid) = state.inherited(living, 1).unwrap();
+        assert!(paid == 1 && grant.state.is_granted(living) && grant.owed == 2);
+        assert!(state.inherited(living, 0).is_none());
+    }
+
+    #[test]
+    fn every_sleeper_that_is_granted_is_woken_and_no_other() {
+        let (state, first) = arrived(NOBODY, 2);
+        assert!(state.notified(1).unwrap().wakes == [(0, !(first.bit() | 2)), (1, first.bit())]);
+        let (state, second) = arrived(notified(state, 1), 3);
+        assert!(state.notified(1).unwrap().wakes[0] == (1, first.bit()));
+        let wakes = state.notified(2).unwrap().wakes;
+        assert!(wakes[0].0 == i32::MAX && wakes[0].1 & (first.bit() | second.bit()) == first.bit());
+        assert!(wakes[1] == (1, second.bit()));
+        let all = state.notified(4).unwrap().wakes;
+        assert!(all[0].0 == i32::MAX && all[0].1 & 0b111 == first.bit() | second.bit());
+    }
+
+    #[test]
+    fn a_full_count_is_refused_and_touches_no_neighbour() {
+        let (full, generation) = arrived(State::of(Generation(GENERATIONS), 0, 0, 0), MOST as usize);
+        assert!(full.with_arrival().is_none() && full.waiting() == MOST);
+        assert!(generation == Generation(GENERATIONS));
+        let one = notified(full, 1);
+        assert!(one == State::of(Generation(0), MOST, 1, 0), "the generation wraps within its bits");
+        assert!(one.is_granted(generation));
+    }
+
+    #[test]
+    fn any_bytes_are_a_state() {
+        let mut bits = 0x9E37_79B9_7F4A_7C15u64;
+        for _ in 0..100_000 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let state = State(bits ^ bits >> 29);
+            let generation = Generation((bits >> 3) & GENERATIONS);
+            for generation in [generation, state.generation()] {
+                let _ =
+                    (state.claimed(generation), state.withdrawn(generation), state.is_granted(generation));
+                let _ = (state.with_arrival(), state.inherited(generation, bits as u32).is_some());
+            }
+            for n in [1, bits >> 60, MOST, u64::MAX] {
+                let left = state.notified(n).map_or(state.waiting(), |grant| grant.state.waiting());
+                assert!(left <= state.waiting());
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! How a condition variable's waiters wait, and how they are notified. Under [`Condvar`] and the C face.
+//!
+//! Between processes the usual ways are closed. A list of waiters is made of pointers; a notifier that hands
+//! over to a waiter waits for it, and hangs when it is killed. So nobody waits here for the one that it wakes,
+//! and all that is known of waiters is how many there are (see [`state`](super::state)).
+//!
+//! **Claims come last.** A waiter that finds itself granted first takes the mutex, and only then its credit. Killed
+//! before, it leaves the credit to the others, who find it when their sleep ends; killed after, it
+//! died holding the mutex, which the next one to lock is told.
+//!
+//! **What a killed waiter leaves** is a place in a count. Its own generation does not notice, since credits
+//! bear no names. But a notify that came after a waiter's arrival may have gone to elders who are dead. That
+//! cannot be known; but the waiter sees that what they were granted stays unclaimed, for 100 ms of sleep,
+//! and then each of three times that it has the mutex itself, so that it is not the mutex that they
+//! wait for. Then it *inherits*: all who wait may return. An elder that was only stopped may too, whenever it goes on.
+//!
+//! **A holder's death** is seen by sleepers too: a sleep ends after 250 ms at the latest, and if the
+//! mutex then waits for its repair, so that perhaps nobody is left to notify, the waiter takes it and is told.
+//!
+//! The orderings are all Relaxed: what is waited for is ordered by the mutex, the count of a waiter by its
+//! release of the mutex, and sleeping against waking by the kernel.
+
+use super::Condvar;
+use super::state::{self, Generation, Grant, State};
+use crate::error::{Error, Result};
+use crate::sync::backoff::Backoff;
+use crate::sync::raw::{Acquired, RawMutex};
+use crate::sys::atomic::Ordering;
+use crate::sys::clock::Deadline;
+use crate::sys::futex::{self, SLEEP_BOUND, Wake};
+
+/// A sleep, in nanoseconds: a notify that a killed waiter took along reaches another after that.
+const BOUND: u64 = SLEEP_BOUND[0];
+/// A sleep of one whose notify may go to the dead: so much shorter that it inherits within [`BOUND`].
+const BEHIND_ELDERS: u64 = BOUND / 5 * 2;
+/// A sleep between two looks with the mutex in hand.
+const BETWEEN_LOOKS: u64 = BOUND / 25 * 2;
+/// So many looks must find a grant unclaimed before it is inherited.
+const LOOKS: u32 = 3;
+
+/// How a wait ended. The mutex is held.
+pub(crate) struct Waited {
+    /// How it was taken again.
+    pub(crate) acquired: Acquired,
+    pub(crate) ended: Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// By a notify, or after a death: look whether what was waited for is so.
+    Notified,
+    /// It has used up no notify.
+    TimedOut,
+    /// A signal handler ran, and this thread asked to be told; no notify is used up.
+    Interrupted,
+}
+
+/// One call's wait.
+struct Waiter {
+    generation: Generation,
+    deadline: Deadline,
+    backoff: Backoff,
+    /// What it found when it arrived: what was granted before is none of its business.
+    at_arrival: State,
+    /// What nobody had claimed at the last look, and how many looks in a row.
+    unclaimed: Unclaimed,
+    looks: u32,
+    /// A signal ended the wait for the mutex.
+    interrupted: bool,
+}
+
+/// What was granted to others, as far as it can tell whether they return.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Unclaimed {
+    state: State,
+    debt: u32,
+}
+
+/// Why a waiter takes the mutex.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// It is granted, or something may have happened to others.
+    Look,
+    TimedOut,
+    Interrupted,
+}
+
+impl Condvar {
+    fn load(&self) -> State {
+        State(self.state.load(Ordering::Relaxed))
+    }
+
+    fn change(&self, from: State, to: State) -> bool {
+        self.state.compare_exchange(from.0, to.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn futex(&self) -> *const u32 {
+        self.state.as_ptr().cast_const().cast::<u8>().wrapping_add(state::FUTEX_BYTE).cast()
+    }
+
+    /// Gives the mutex up, waits, and takes it again, which has no time limit.
+    ///
+    /// `NotPermitted` if the mutex is not held, and `OutOfSpace` if no more waiters can be counted: at once, the mutex as
+    /// it was. `Deadlock` if taking it again would never end: without the mutex. Otherwise it is held.
+    pub(crate) fn wait_raw(&self, mutex: &RawMutex, deadline: Deadline) -> Result<Waited> {
+        let mut waiter = self.arrive(deadline)?;
+        // Counted first: who takes the mutex next and notifies must find us.
+        let mut depth = mutex.release_whole().inspect_err(|_| self.withdraw(waiter.generation))?;
+        loop {
+            let reason = self.sleep(mutex, &mut waiter);
+            let acquired =
+                waiter.take_again(mutex, depth).inspect_err(|_| self.withdraw(waiter.generation))?;
+            if self.claim(waiter.generation) || self.inherit(&waiter) && self.claim(waiter.generation) {
+                return Ok(Waited { acquired, ended: Ended::Notified });
+            }
+            let ended = match reason {
+                Reason::TimedOut => Ended::TimedOut,
+                _ if waiter.interrupted || reason == Reason::Interrupted => Ended::Interrupted,
+                Reason::Look if acquired == Acquired::Clean => {
+                    depth = mutex.release_whole()?;
+                    continue;
+                }
+                _ => Ended::Notified,
+            };
+            self.withdraw(waiter.generation);
+            return Ok(Waited { acquired, ended });
+        }
+    }
+
+    fn arrive(&self, deadline: Deadline) -> Result<Waiter> {
+        loop {
+            let state = self.load();
+            let (arrived, generation) = state.with_arrival().ok_or(Error::OutOfSpace)?;
+            if self.change(state, arrived) {
+                let at_arrival = state.without_young();
+                return Ok(Waiter {
+                    generation,
+                    deadline,
+                    backoff: Backoff::new(),
+                    at_arrival,
+                    unclaimed: Unclaimed { state: at_arrival, debt: 0 },
+                    looks: 0,
+                    interrupted: false,
+                });
+            }
+        }
+    }
+
+    /// Until there is a reason to take the mutex.
+    fn sleep(&self, mutex: &RawMutex, waiter: &mut Waiter) -> Reason {
+        loop {
+            let state = self.load();
+            if state.is_granted(waiter.generation) {
+                return Reason::Look;
+            }
+            if waiter.deadline.is_now() {
+                return Reason::TimedOut;
+            }
+            if waiter.backoff.snooze() {
+                continue;
+            }
+            let bound = match waiter.looks {
+                0 if state.has_elders(waiter.generation, self.debt()) => BEHIND_ELDERS,
+                0 => BOUND,
+                _ => BETWEEN_LOOKS,
+            };
+            let (word, group) = (state.futex_word(), waiter.generation.bit());
+            // SAFETY: the condition variable stays mapped while it is borrowed.
+            match unsafe { futex::wait_among(self.futex(), word, group, waiter.deadline, bound) } {
+                Wake::Woken => {}
+                Wake::TimedOut => return Reason::TimedOut,
+                Wake::Interrupted => return Reason::Interrupted,
+                Wake::Bound if self.look(waiter) || mutex.awaits_repair() => return Reason::Look,
+                Wake::Bound => {}
+            }
+        }
+    }
+
+    /// Looks once more whether others leave unclaimed what they were granted; whether that has been so for long enough
+    /// to look with the mutex held.
+    fn look(&self, waiter: &mut Waiter) -> bool {
+        let state = self.load();
+        let unclaimed = Unclaimed { state: state.without_young(), debt: self.debt() };
+        let granted_since = unclaimed.state != waiter.at_arrival;
+        if !granted_since || state.inherited(waiter.generation, unclaimed.debt).is_none() {
+            waiter.looks = 0;
+        } else if unclaimed == waiter.unclaimed {
+            waiter.looks += 1;
+        } else {
+            (waiter.unclaimed, waiter.looks) = (unclaimed, 0);
+        }
+        waiter.looks > 0
+    }
+
+    /// Takes what was granted. Only with the mutex held: a death before leaves it to others.
+    fn claim(&self, generation: Generation) -> bool {
+        loop {
+            let state = self.load();
+            if !state.is_granted(generation) {
+                return false;
+            }
+            match state.claimed(generation) {
+                Some(claimed) if self.change(state, claimed) => return true,
+                Some(_) => {}
+                None => {
+                    self.pay(1);
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn withdraw(&self, generation: Generation) {
+        loop {
+            let state = self.load();
+            let withdrawn = state.withdrawn(generation);
+            if withdrawn == state || self.change(state, withdrawn) {
+                return;
+            }
+        }
+    }
+
+    /// Takes over what nobody has claimed for long enough. Only with the mutex held.
+    fn inherit(&self, waiter: &Waiter) -> bool {
+        let state = self.load();
+        let debt = self.debt();
+        if waiter.looks < LOOKS || waiter.unclaimed != (Unclaimed { state: state.without_young(), debt }) {
+            return false;
+        }
+        state.inherited(waiter.generation, debt).is_some_and(|(grant, paid)| {
+            let granted = self.commit(state, grant);
+            if granted {
+                self.pay(paid);
+            }
+            granted
+        })
+    }
+
+    /// Lets `n` of those who wait return, or all if they are fewer. Waits for nobody.
+    pub(crate) fn grant(&self, n: u64) {
+        loop {
+            let state = self.load();
+            let Some(grant) = state.notified(n) else { return };
+            if self.commit(state, grant) {
+                return;
+            }
+        }
+    }
+
+    /// Puts a grant in place of the state that it was made from, and wakes.
+    fn commit(&self, from: State, grant: Grant) -> bool {
+        // First the debt: after a death in between it is too high, and somebody returns for no reason; too low it would
+        // lose a notify.
+        self.debt.fetch_add(grant.owed, Ordering::Relaxed);
+        if !self.change(from, grant.state) {
+            self.pay(grant.owed);
+            return false;
+        }
+        for (count, groups) in grant.wakes {
+            if count > 0 {
+                futex::wake_among(self.futex(), count, groups);
+            }
+        }
+        true
+    }
+
+    fn debt(&self) -> u32 {
+        self.debt.load(Ordering::Relaxed)
+    }
+
+    /// So many have returned, or will not. Not below nought: a stopped one returns after others have inherited.
+    fn pay(&self, count: u32) {
+        let _ = self.debt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |debt| {
+            (count > 0).then(|| debt.saturating_sub(count))
+        });
+    }
+
+    /// How many wait and have not been notified.
+    pub(crate) fn waiting(&self) -> usize {
+        self.load().waiting() as usize
+    }
+}
+
+impl Waiter {
+    /// Without a time limit, whatever signals come.
+    fn take_again(&mut self, mutex: &RawMutex, depth: u32) -> Result<Acquired> {
+        loop {
+            match mutex.reacquire(depth, Deadline::FOREVER) {
+                Err(Error::Interrupted) => self.interrupted = true,
+                other => return other,
+            }
+        }
+    }
+}

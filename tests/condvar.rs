@@ -1,0 +1,796 @@
+//! What the condition variable promises: who is woken, who is not, and what deaths and stops change about it.
+
+mod support;
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use forq::{Condvar, ExitStatus, LockError, Mutex, Process, Shared};
+use support::{Random, eventually, send};
+
+fn main() {
+    support::run(&[
+        ("a_notify_with_nobody_waiting_is_not_kept", nobody_waiting),
+        ("a_waiter_returns_when_notified_and_not_before", notified),
+        ("notify_reaches_as_many_as_it_says_of_those_who_wait", reaches_so_many),
+        ("late_comers_take_nobodys_place_and_time_outs_no_notify", exact_matching),
+        ("no_one_returns_unnotified_while_the_mutex_is_held_long", long_holder),
+        ("time_limits_end_waits_and_not_too_early", time_limits),
+        ("a_time_limit_covers_all_rounds_of_a_conditional_wait", conditional_time_limit),
+        ("what_went_to_a_killed_sleeper_reaches_another", killed_sleepers),
+        ("what_a_killed_waiter_was_granted_reaches_another", killed_with_grant),
+        ("the_dead_of_several_generations_keep_nothing_from_the_living", dead_generations),
+        ("the_killed_are_forgotten_by_a_notify_of_all", forgotten),
+        ("a_notify_of_all_is_not_delayed_by_the_dead_or_stopped", all_beside_dead),
+        ("a_holder_that_dies_meanwhile_is_told_with_the_mutex_held", dead_holder),
+        ("a_death_of_who_should_have_notified_is_told_to_the_waiters", dead_notifier),
+        ("a_stopped_waiter_holds_nobody_up_and_loses_nothing", stopped),
+        ("a_bounded_buffer_comes_out_even", || bounded_buffer(0)),
+        ("a_bounded_buffer_comes_out_even_while_everybody_is_killed", || bounded_buffer(kills())),
+        ("more_processes_than_cpus_meet_again_and_again", crowd),
+        ("two_mutexes_share_the_notifies", two_mutexes),
+        ("a_condvar_outside_shared_memory_serves_threads", threads),
+        ("a_guard_copied_by_fork_waits_for_nothing", copied_guard),
+        ("a_full_count_is_refused_with_the_guard_given_back", full_count),
+        ("a_signal_ends_the_wait_of_who_asked_for_it", interrupted),
+    ]);
+}
+
+fn kills() -> u32 {
+    std::env::var("FORQ_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(150)
+}
+
+forq::shareable! {
+    struct Room {
+        mutex: Mutex<u64>,
+        condvar: Condvar,
+        other: Mutex<u64>,
+        returned: AtomicU32,
+        stage: AtomicU32,
+    }
+}
+
+impl Room {
+    fn new() -> Shared<Self> {
+        Shared::new(Self {
+            mutex: Mutex::new(0),
+            condvar: Condvar::new(),
+            other: Mutex::new(0),
+            returned: AtomicU32::new(0),
+            stage: AtomicU32::new(0),
+        })
+        .unwrap()
+    }
+
+    /// A process that waits once, without a condition.
+    fn waiter(&self) -> Process {
+        let before = self.stage.load(Relaxed);
+        let waiter = Process::spawn(|| {
+            let guard = self.mutex.lock().unwrap();
+            self.stage.fetch_add(1, Relaxed);
+            let _guard = self.condvar.wait(guard).unwrap();
+            self.returned.fetch_add(1, Relaxed);
+        })
+        .unwrap();
+        eventually("it comes", || self.stage.load(Relaxed) > before);
+        // Whoever has the mutex after it finds it waiting.
+        drop(self.mutex.lock());
+        waiter
+    }
+
+    fn waiters(&self, count: usize) -> Vec<Process> {
+        (0..count).map(|_| self.waiter()).collect()
+    }
+
+    fn returned(&self) -> u32 {
+        self.returned.load(Relaxed)
+    }
+}
+
+fn kill_all(processes: &mut [Process]) {
+    for process in processes {
+        // One that has ended is no error here.
+        let _ = process.kill();
+        process.join().unwrap();
+    }
+}
+
+fn join_all(mut processes: Vec<Process>) {
+    for process in &mut processes {
+        assert!(process.join().unwrap().success());
+    }
+}
+
+/// Longer than the longest sleep: whoever would return by itself has done so.
+fn settle() {
+    std::thread::sleep(Duration::from_millis(600));
+}
+
+fn nobody_waiting() {
+    let room = Room::new();
+    room.condvar.notify_one();
+    room.condvar.notify(7);
+    room.condvar.notify_all();
+    assert_eq!(room.condvar.waiters(), 0);
+    let guard = room.mutex.lock().unwrap();
+    let (_guard, result) = room.condvar.wait_timeout(guard, Duration::from_millis(50)).unwrap();
+    assert!(result.timed_out());
+}
+
+fn notified() {
+    let room = Room::new();
+    let mut waiter = Process::spawn(|| {
+        let mut guard = room.mutex.lock().unwrap();
+        while *guard == 0 {
+            guard = room.condvar.wait(guard).unwrap();
+            room.returned.fetch_add(1, Relaxed);
+        }
+        assert!(room.mutex.owner() == Some(std::process::id()));
+        *guard = 2;
+    })
+    .unwrap();
+    eventually("it waits", || room.condvar.waiters() == 1);
+    settle();
+    assert_eq!(room.returned(), 0, "it returned by itself");
+    room.condvar.notify(0);
+    assert_eq!(room.condvar.waiters(), 1);
+    *room.mutex.lock().unwrap() = 1;
+    room.condvar.notify_one();
+    assert!(waiter.join().unwrap().success());
+    assert_eq!((*room.mutex.lock().unwrap(), room.returned(), room.condvar.waiters()), (2, 1, 0));
+}
+
+fn reaches_so_many() {
+    for (waiting, notifies) in [(1, vec![1]), (5, vec![2, 1, 2]), (6, vec![3, 1]), (4, vec![usize::MAX])] {
+        let room = Room::new();
+        let mut waiters = room.waiters(waiting);
+        let mut expected = 0;
+        for n in notifies {
+            room.condvar.notify(n);
+            expected = waiting.min(expected + n.min(waiting));
+            eventually("so many return", || room.returned() == expected as u32);
+            std::thread::sleep(Duration::from_millis(100));
+            assert_eq!(room.returned(), expected as u32);
+            assert_eq!(room.condvar.waiters(), waiting - expected);
+        }
+        settle();
+        assert_eq!(room.returned(), expected as u32);
+        kill_all(&mut waiters);
+    }
+}
+
+const RECORDS: usize = 40_000;
+
+forq::shareable! {
+    struct Ledger {
+        mutex: Mutex<[u64; 3]>,
+        condvar: Condvar,
+        /// When a waiter came and when it returned; of one that timed out, nothing.
+        came: [AtomicU64; RECORDS],
+        left: [AtomicU64; RECORDS],
+        stop: AtomicU32,
+    }
+}
+
+/// Of the numbers under the mutex: the time, how many waits were ended by a notify, how many wait and are not granted.
+const TIME: usize = 0;
+const RETURNS: usize = 1;
+const WAITING: usize = 2;
+
+/// Many wait, some with a time limit, and come again at once, late for each notify. Each notify must be matched by one
+/// who came before it and left after it, and nobody may leave unmatched.
+fn exact_matching() {
+    let ledger = Shared::new(Ledger {
+        mutex: Mutex::new([0; 3]),
+        condvar: Condvar::new(),
+        came: [const { AtomicU64::new(0) }; RECORDS],
+        left: [const { AtomicU64::new(0) }; RECORDS],
+        stop: AtomicU32::new(0),
+    })
+    .unwrap();
+    let ledger = &ledger;
+    let waiters: Vec<_> = (0..10u64)
+        .map(|seed| {
+            Process::spawn(move || {
+                let mut random = Random(seed + 77);
+                while ledger.stop.load(Relaxed) == 0 {
+                    let mut guard = ledger.mutex.lock().unwrap();
+                    guard[TIME] += 1;
+                    guard[WAITING] += 1;
+                    let came = guard[TIME];
+                    let timeout = match random.below(3) {
+                        0 => Duration::from_micros(random.below(300)),
+                        _ => Duration::from_secs(1000),
+                    };
+                    let (mut guard, result) = ledger.condvar.wait_timeout(guard, timeout).unwrap();
+                    guard[TIME] += 1;
+                    if result.timed_out() {
+                        guard[WAITING] -= 1;
+                        continue;
+                    }
+                    let record = guard[RETURNS] as usize;
+                    guard[RETURNS] += 1;
+                    ledger.came[record].store(came, Relaxed);
+                    ledger.left[record].store(guard[TIME], Relaxed);
+                }
+            })
+            .unwrap()
+        })
+        .collect();
+    let mut notifies = Vec::new();
+    let mut random = Random(0xF00D);
+    let notify = |n: usize, notifies: &mut Vec<u64>| {
+        let mut guard = ledger.mutex.lock().unwrap();
+        guard[TIME] += 1;
+        let reached = guard[WAITING].min(n as u64);
+        // The state says the same: nobody is counted twice, nobody forgotten.
+        assert_eq!(ledger.condvar.waiters() as u64, guard[WAITING]);
+        guard[WAITING] -= reached;
+        notifies.extend((0..reached).map(|_| guard[TIME]));
+        match n {
+            usize::MAX => ledger.condvar.notify_all(),
+            1 => ledger.condvar.notify_one(),
+            n => ledger.condvar.notify(n),
+        }
+    };
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until && notifies.len() < RECORDS - 100 {
+        let n = if random.below(20) == 0 { usize::MAX } else { 1 + random.below(4) as usize };
+        notify(n, &mut notifies);
+        if random.below(4) == 0 {
+            std::thread::sleep(Duration::from_micros(random.below(200)));
+        }
+    }
+    eventually("every notify is taken", || ledger.mutex.lock().unwrap()[RETURNS] == notifies.len() as u64);
+    // Now none but late-comers wait, and stay.
+    settle();
+    assert_eq!(ledger.mutex.lock().unwrap()[RETURNS], notifies.len() as u64);
+    let mut waits: Vec<_> = (0..notifies.len())
+        .map(|record| (ledger.came[record].load(Relaxed), ledger.left[record].load(Relaxed)))
+        .collect();
+    ledger.stop.store(1, Relaxed);
+    while ledger.condvar.waiters() > 0 {
+        ledger.condvar.notify_all();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    join_all(waiters);
+    assert!(notifies.len() > 1000, "only {} notifies", notifies.len());
+    assert!(matched(&notifies, &mut waits), "somebody returned by another's notify");
+}
+
+/// Whether each notify can be given to one who waited then. The earliest to leave comes first: if any
+/// choice works, this one does.
+fn matched(notifies: &[u64], waits: &mut [(u64, u64)]) -> bool {
+    use std::cmp::Reverse;
+    waits.sort_unstable();
+    let mut coming = waits.iter().peekable();
+    let mut waiting = std::collections::BinaryHeap::new();
+    for &notify in notifies {
+        while let Some(&(_, left)) = coming.next_if(|&&(came, _)| came < notify) {
+            waiting.push(Reverse(left));
+        }
+        match waiting.pop() {
+            Some(Reverse(left)) if left > notify => {}
+            _ => return false,
+        }
+    }
+    waiting.is_empty() && coming.next().is_none()
+}
+
+fn long_holder() {
+    let room = Room::new();
+    let mut early = room.waiters(2);
+    let guard = room.mutex.lock().unwrap();
+    room.condvar.notify_one();
+    drop(guard);
+    eventually("one returns", || room.returned() == 1);
+    // One of two is left. The next notify goes to it; a late-comer must not have it, however long the one cannot return.
+    let mut late = room.waiters(2);
+    for _ in 0..2 {
+        let guard = room.mutex.lock().unwrap();
+        room.condvar.notify_one();
+        std::thread::sleep(Duration::from_millis(1000));
+        drop(guard);
+        settle();
+    }
+    assert_eq!(room.returned(), 3);
+    assert!(early.iter_mut().all(|waiter| waiter.join().unwrap().success()));
+    assert_eq!(room.condvar.waiters(), 1);
+    kill_all(&mut late);
+}
+
+fn time_limits() {
+    let room = Room::new();
+    for wait in [0, 1, 1000, 5_000_000, 300_000_000].map(Duration::from_nanos) {
+        let guard = room.mutex.lock().unwrap();
+        let started = Instant::now();
+        let (guard, result) = room.condvar.wait_timeout(guard, wait).unwrap();
+        assert!(result.timed_out() && started.elapsed() >= wait);
+        assert_eq!((room.condvar.waiters(), room.mutex.owner()), (0, Some(std::process::id())));
+        drop(guard);
+    }
+    let waiter = Process::spawn(|| {
+        let guard = room.mutex.lock().unwrap();
+        assert!(!room.condvar.wait_timeout(guard, Duration::MAX).unwrap().1.timed_out());
+    })
+    .unwrap();
+    eventually("it waits", || room.condvar.waiters() == 1);
+    // One that times out beside it leaves the notify to it.
+    let guard = room.mutex.lock().unwrap();
+    assert!(room.condvar.wait_timeout(guard, Duration::from_millis(5)).unwrap().1.timed_out());
+    room.condvar.notify_one();
+    join_all(vec![waiter]);
+}
+
+fn conditional_time_limit() {
+    let room = Room::new();
+    let limit = Duration::from_millis(300);
+    let mut nudger = Process::spawn(|| {
+        loop {
+            room.condvar.notify_all();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })
+    .unwrap();
+    let started = Instant::now();
+    let guard = room.mutex.lock().unwrap();
+    let mut looks = 0;
+    let condition = |value: &mut u64| {
+        looks += 1;
+        *value == 0
+    };
+    let (guard, result) = room.condvar.wait_timeout_while(guard, limit, condition).unwrap();
+    assert!(result.timed_out() && started.elapsed() >= limit && looks > 2);
+    let (mut guard, result) = room.condvar.wait_timeout_while(guard, Duration::ZERO, |_| false).unwrap();
+    assert!(!result.timed_out());
+    *guard = 3;
+    assert_eq!(
+        *room
+            .condvar
+            .wait_while(guard, |value| {
+                *value -= 1;
+                *value > 0
+            })
+            .unwrap(),
+        0
+    );
+    nudger.kill().unwrap();
+    nudger.join().unwrap();
+}
+
+fn killed_sleepers() {
+    for (dead, living) in [(1, 1), (3, 2), (1, 5)] {
+        // Beside the dead, and behind them: the notifies come one by one, and all at once.
+        for (behind, at_once) in [(false, false), (false, true), (true, false), (true, true)] {
+            let room = Room::new();
+            let mut victims = room.waiters(dead + usize::from(behind));
+            if behind {
+                room.condvar.notify_one();
+                eventually("one returns", || room.returned() == 1);
+            }
+            let survivors = room.waiters(living);
+            kill_all(&mut victims);
+            let before = room.returned();
+            for notify in 1..=living as u32 {
+                room.condvar.notify_one();
+                if !at_once {
+                    eventually("a survivor returns", || room.returned() >= before + notify);
+                }
+            }
+            eventually("the survivors return", || room.returned() == before + living as u32);
+            join_all(survivors);
+        }
+    }
+}
+
+fn killed_with_grant() {
+    let room = Room::new();
+    for _ in 0..5 {
+        let returned = room.returned();
+        let mut waiters = room.waiters(3);
+        let guard = room.mutex.lock().unwrap();
+        room.condvar.notify_one();
+        // It was woken, and waits for the mutex: whichever it was, kill two of three.
+        std::thread::sleep(Duration::from_millis(30));
+        kill_all(&mut waiters[..2]);
+        drop(guard);
+        eventually("the third returns", || room.returned() == returned + 1);
+        assert!(waiters[2].join().unwrap().success());
+        room.condvar.notify_all();
+    }
+}
+
+fn dead_generations() {
+    let room = Room::new();
+    let mut random = Random(4242);
+    for _ in 0..12 {
+        let (mut living, mut dead) = (Vec::new(), Vec::new());
+        for _ in 0..7 {
+            match random.below(3) {
+                0 => dead.push(room.waiter()),
+                1 => living.push(room.waiter()),
+                _ => room.condvar.notify_one(),
+            }
+        }
+        living.push(room.waiter());
+        kill_all(&mut dead);
+        settle();
+        // As many notifies as there are living must do, however many dead there are.
+        let left =
+            living.iter_mut().filter_map(|waiter| waiter.try_join().unwrap().is_none().then_some(())).count();
+        room.condvar.notify(left / 2);
+        (left / 2..left).for_each(|_| room.condvar.notify_one());
+        join_all(living);
+        room.condvar.notify_all();
+    }
+}
+
+fn forgotten() {
+    let room = Room::new();
+    let mut victims = room.waiters(4);
+    room.condvar.notify_one();
+    eventually("one returns", || room.returned() == 1);
+    kill_all(&mut victims);
+    assert_eq!(room.condvar.waiters(), 3, "the dead stay counted");
+    room.condvar.notify_all();
+    assert_eq!(room.condvar.waiters(), 0);
+    // Nothing of theirs is left: nobody returns by it.
+    let guard = room.mutex.lock().unwrap();
+    let (_, result) = room.condvar.wait_timeout(guard, Duration::from_millis(700)).unwrap();
+    assert!(result.timed_out());
+}
+
+fn all_beside_dead() {
+    let room = Room::new();
+    let mut victims = room.waiters(3);
+    let mut stopped = room.waiters(2);
+    let living = room.waiters(3);
+    stopped.iter().for_each(|waiter| send(waiter.pid(), libc::SIGSTOP));
+    kill_all(&mut victims);
+    room.condvar.notify_all();
+    join_all(living);
+    stopped.iter().for_each(|waiter| send(waiter.pid(), libc::SIGCONT));
+    stopped.iter_mut().for_each(|waiter| assert!(waiter.join().unwrap().success()));
+}
+
+fn dead_holder() {
+    let room = Room::new();
+    let told = || {
+        Process::spawn(|| {
+            let guard = room.mutex.lock().unwrap();
+            let Err(LockError::OwnerDied(guard)) = room.condvar.wait(guard) else { panic!("not told") };
+            assert_eq!((*guard, room.mutex.owner()), (7, Some(std::process::id())));
+            guard.mark_consistent();
+        })
+        .unwrap()
+    };
+    for timed in [false, true] {
+        let mut waiter = told();
+        eventually("it waits", || room.condvar.waiters() == 1);
+        let mut holder = Process::spawn(|| {
+            let mut guard = room.mutex.lock().unwrap();
+            *guard = 7;
+            room.condvar.notify_one();
+            std::mem::forget(guard);
+            send(std::process::id(), libc::SIGKILL);
+        })
+        .unwrap();
+        assert_eq!(holder.join().unwrap(), ExitStatus::Signaled(libc::SIGKILL));
+        assert!(waiter.join().unwrap().success());
+        if timed {
+            // Also if its time runs out.
+            let guard = room.mutex.lock().unwrap();
+            let mut holder = dying_holder(&room);
+            let error = room.condvar.wait_timeout(guard, Duration::from_millis(600)).unwrap_err();
+            let LockError::OwnerDied((guard, _)) = error else { panic!("not told") };
+            guard.mark_consistent();
+            drop(guard);
+            holder.join().unwrap();
+        }
+    }
+    assert!(room.mutex.lock().is_ok());
+}
+
+/// Takes the mutex as soon as it can, and dies with it.
+fn dying_holder(room: &Shared<Room>) -> Process {
+    // SAFETY: one thread; a guard that the parent holds is not used in the child.
+    unsafe {
+        Process::spawn_unchecked(|| {
+            std::mem::forget(room.mutex.lock());
+            send(std::process::id(), libc::SIGKILL);
+        })
+    }
+    .unwrap()
+}
+
+fn dead_notifier() {
+    let room = Room::new();
+    let waiters: Vec<_> = (0..3)
+        .map(|_| {
+            Process::spawn(|| {
+                let mut guard = room.mutex.lock().unwrap();
+                while *guard == 0 {
+                    guard = match room.condvar.wait(guard) {
+                        Ok(guard) => guard,
+                        Err(error) => {
+                            let mut guard = error.into_guard().unwrap();
+                            *guard = 1;
+                            guard.mark_consistent();
+                            room.condvar.notify_all();
+                            room.returned.fetch_add(1, Relaxed);
+                            guard
+                        }
+                    };
+                }
+            })
+            .unwrap()
+        })
+        .collect();
+    eventually("they wait", || room.condvar.waiters() == 3);
+    dying_holder(&room).join().unwrap();
+    // Nobody notifies, and nobody else locks.
+    join_all(waiters);
+    assert_eq!(room.returned(), 1, "one repairs and notifies the others");
+}
+
+fn stopped() {
+    let room = Room::new();
+    // Beside others of its generation.
+    let mut waiters = room.waiters(2);
+    send(waiters[0].pid(), libc::SIGSTOP);
+    room.condvar.notify_one();
+    eventually("the other returns", || room.returned() == 1);
+    assert!(waiters[1].join().unwrap().success());
+    // Ahead of a late-comer: the notify is the stopped one's, but the late-comer does not wait for it to go on.
+    let late = room.waiter();
+    room.condvar.notify_one();
+    eventually("the late-comer returns", || room.returned() == 2);
+    join_all(vec![late]);
+    send(waiters[0].pid(), libc::SIGCONT);
+    assert!(waiters[0].join().unwrap().success());
+    assert_eq!(room.condvar.waiters(), 0);
+}
+
+/// Places of the buffer.
+const PLACES: u64 = 8;
+
+forq::shareable! {
+    struct Buffer {
+        /// How many were put and taken, their sums, a copy of these four, whether the copy is in force; then the places.
+        shelf: Mutex<[u64; 9 + PLACES as usize]>,
+        not_empty: Condvar,
+        not_full: Condvar,
+        /// How many are put and taken in all; changed under the mutex.
+        items: AtomicU64,
+    }
+}
+
+const PUT: usize = 0;
+const TAKEN: usize = 1;
+const PUT_SUM: usize = 2;
+const TAKEN_SUM: usize = 3;
+const COPY: usize = 4;
+const IN_FORCE: usize = 8;
+const FIRST: usize = 9;
+type Shelf<'a> = forq::MutexGuard<'a, [u64; 9 + PLACES as usize]>;
+
+impl Buffer {
+    /// The guard; after a death, what was half done is undone and everybody called.
+    fn repaired<'a>(&self, result: forq::LockResult<'a, [u64; 9 + PLACES as usize]>) -> Shelf<'a> {
+        result.unwrap_or_else(|error| {
+            let mut shelf = error.into_guard().expect("only deaths are told");
+            if shelf[IN_FORCE] == 1 {
+                shelf.copy_within(COPY..IN_FORCE, 0);
+                shelf[IN_FORCE] = 0;
+            }
+            shelf.mark_consistent();
+            self.not_empty.notify_all();
+            self.not_full.notify_all();
+            shelf
+        })
+    }
+
+    fn wait<'a>(&self, condvar: &Condvar, shelf: Shelf<'a>) -> Shelf<'a> {
+        self.repaired(condvar.wait(shelf))
+    }
+
+    fn change(shelf: &mut Shelf<'_>, change: impl FnOnce(&mut [u64])) {
+        use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
+        shelf.copy_within(0..COPY, COPY);
+        compiler_fence(SeqCst);
+        shelf[IN_FORCE] = 1;
+        compiler_fence(SeqCst);
+        change(&mut shelf[..]);
+        compiler_fence(SeqCst);
+        shelf[IN_FORCE] = 0;
+    }
+
+    fn produce(&self) {
+        let mut shelf = self.repaired(self.shelf.lock());
+        while shelf[PUT] < self.items.load(Relaxed) {
+            if shelf[PUT] - shelf[TAKEN] == PLACES {
+                shelf = self.wait(&self.not_full, shelf);
+                continue;
+            }
+            Self::change(&mut shelf, |shelf| {
+                let value = shelf[PUT] * 3 + 1;
+                shelf[FIRST + (shelf[PUT] % PLACES) as usize] = value;
+                shelf[PUT_SUM] += value;
+                shelf[PUT] += 1;
+            });
+            self.not_empty.notify_one();
+            drop(shelf);
+            shelf = self.repaired(self.shelf.lock());
+        }
+        self.not_full.notify_all();
+    }
+
+    fn consume(&self) {
+        let mut shelf = self.repaired(self.shelf.lock());
+        while shelf[TAKEN] < self.items.load(Relaxed) {
+            if shelf[TAKEN] == shelf[PUT] {
+                shelf = self.wait(&self.not_empty, shelf);
+                continue;
+            }
+            Self::change(&mut shelf, |shelf| {
+                shelf[TAKEN_SUM] += shelf[FIRST + (shelf[TAKEN] % PLACES) as usize];
+                shelf[TAKEN] += 1;
+            });
+            self.not_full.notify_one();
+            drop(shelf);
+            shelf = self.repaired(self.shelf.lock());
+        }
+        self.not_empty.notify_all();
+    }
+}
+
+fn bounded_buffer(kills: u32) {
+    let buffer = Shared::new(Buffer {
+        shelf: Mutex::new([0; 9 + PLACES as usize]),
+        not_empty: Condvar::new(),
+        not_full: Condvar::new(),
+        items: AtomicU64::new(if kills == 0 { 40_000 } else { u64::MAX }),
+    })
+    .unwrap();
+    let spawn = |index: usize| {
+        let buffer = &buffer;
+        Process::spawn(move || if index < 4 { buffer.produce() } else { buffer.consume() }).unwrap()
+    };
+    let mut processes: Vec<_> = (0..8).map(spawn).collect();
+    let mut random = Random(0xB0FF);
+    for kill in 0..kills {
+        std::thread::sleep(Duration::from_micros(random.below(4000)));
+        let victim = random.below(8) as usize;
+        processes[victim].kill().unwrap();
+        processes[victim].join().unwrap();
+        if kill % 10 == 0 {
+            // Seven are left, of both kinds: they go on.
+            let before = buffer.repaired(buffer.shelf.lock())[TAKEN];
+            eventually("the others go on", || buffer.repaired(buffer.shelf.lock())[TAKEN] > before + 100);
+        }
+        processes[victim] = spawn(victim);
+    }
+    if kills > 0 {
+        let shelf = buffer.repaired(buffer.shelf.lock());
+        buffer.items.store(shelf[PUT] + 1000, Relaxed);
+    }
+    join_all(processes);
+    let shelf = buffer.repaired(buffer.shelf.lock());
+    let items = buffer.items.load(Relaxed);
+    let sum = (0..items).map(|item| item * 3 + 1).sum::<u64>();
+    assert_eq!(shelf[..COPY], [items, items, sum, sum]);
+}
+
+fn crowd() {
+    const CROWD: u64 = 40;
+    const ROUNDS: u64 = 20;
+    let room = Room::new();
+    // Each round ends when all have come: the last one calls the others.
+    let processes: Vec<_> = (0..CROWD)
+        .map(|_| {
+            Process::spawn(|| {
+                for round in 1..=ROUNDS {
+                    let mut guard = room.mutex.lock().unwrap();
+                    *guard += 1;
+                    if *guard == round * CROWD {
+                        room.condvar.notify_all();
+                    } else {
+                        drop(room.condvar.wait_while(guard, |come| *come < round * CROWD).unwrap());
+                    }
+                }
+            })
+            .unwrap()
+        })
+        .collect();
+    join_all(processes);
+    assert_eq!((*room.mutex.lock().unwrap(), room.condvar.waiters()), (CROWD * ROUNDS, 0));
+}
+
+fn two_mutexes() {
+    let room = Room::new();
+    let one = room.waiter();
+    let mut other = Process::spawn(|| {
+        let guard = room.other.lock().unwrap();
+        drop(room.condvar.wait(guard).unwrap());
+        room.returned.fetch_add(1, Relaxed);
+    })
+    .unwrap();
+    eventually("both wait", || room.condvar.waiters() == 2);
+    room.condvar.notify(2);
+    join_all(vec![one]);
+    assert!(other.join().unwrap().success());
+}
+
+fn threads() {
+    let pair = (Mutex::new(0u64), Condvar::new());
+    std::thread::scope(|scope| {
+        for turn in 0..4 {
+            let (mutex, condvar) = &pair;
+            scope.spawn(move || {
+                for _ in 0..500 {
+                    let mut guard =
+                        condvar.wait_while(mutex.lock().unwrap(), |count| *count % 4 != turn).unwrap();
+                    *guard += 1;
+                    condvar.notify_all();
+                }
+            });
+        }
+    });
+    assert_eq!(*pair.0.lock().unwrap(), 2000);
+}
+
+fn copied_guard() {
+    let room = Room::new();
+    let guard = room.mutex.lock().unwrap();
+    // SAFETY: one thread; the guard is used in the child to see that it panics.
+    let mut child = unsafe {
+        Process::spawn_unchecked(|| {
+            std::panic::set_hook(Box::new(|_| ()));
+            let copy = std::ptr::read(&guard);
+            let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| room.condvar.wait(copy)));
+            i32::from(waited.is_err() && room.condvar.waiters() == 0)
+        })
+    }
+    .unwrap();
+    assert_eq!(child.join().unwrap(), ExitStatus::Exited(1));
+    assert_eq!(room.mutex.owner(), Some(std::process::id()));
+    drop(guard);
+}
+
+fn full_count() {
+    let room = Room::new();
+    // SAFETY: any bytes are a condition variable, and nobody uses it; these say that as many wait as can be counted.
+    unsafe { (&raw const room.condvar).cast_mut().write_bytes(0xff, 1) };
+    let Err(LockError::TooManyWaiters(guard)) = room.condvar.wait(room.mutex.lock().unwrap()) else {
+        panic!("not refused")
+    };
+    assert_eq!(room.mutex.owner(), Some(std::process::id()));
+    room.condvar.notify_all();
+    let timeout = Duration::from_millis(1);
+    assert!(room.condvar.wait_timeout(guard, timeout).unwrap().1.timed_out());
+}
+
+fn interrupted() {
+    extern "C" fn handler(_: i32) {}
+    let room = Room::new();
+    let mut waiter = Process::spawn(|| {
+        // SAFETY: a handler that does nothing.
+        unsafe { libc::signal(libc::SIGUSR1, handler as *const () as libc::sighandler_t) };
+        room.stage.store(1, Relaxed);
+        let guard = room.mutex.lock().unwrap();
+        let (guard, result) = room.condvar.wait_timeout(guard, Duration::from_millis(300)).unwrap();
+        assert!(result.timed_out(), "signals are not told to who did not ask");
+        forq::set_interruptible(true);
+        room.stage.store(2, Relaxed);
+        assert!(matches!(room.condvar.wait(guard), Err(LockError::Interrupted)));
+        assert!(room.mutex.owner() != Some(std::process::id()) && room.condvar.waiters() == 0);
+    })
+    .unwrap();
+    eventually("it handles signals", || room.stage.load(Relaxed) > 0);
+    eventually("it is told", || {
+        send(waiter.pid(), libc::SIGUSR1);
+        std::thread::sleep(Duration::from_millis(5));
+        waiter.try_join().unwrap().is_some()
+    });
+    assert!(waiter.join().unwrap().success());
+}
