@@ -202,7 +202,9 @@ int forq_mutex_init(struct forq_mutex *m, unsigned int flags);
 /**
  * Waits for the mutex.
  *
- * Returns 0; -EOWNERDEAD (held); -EDEADLK if this thread holds it; -EINVAL.
+ * Returns 0; -EOWNERDEAD (held); -EDEADLK if this thread holds it, or, within a second, if it is one of a circle
+ * of threads, of any processes, that wait for each other's mutexes in one mapping: then nothing has changed, and the
+ * others go on when this one releases what it holds; -EINVAL.
  */
 int forq_mutex_lock(struct forq_mutex *m);
 
@@ -216,8 +218,8 @@ int forq_mutex_trylock(struct forq_mutex *m);
 /**
  * Waits for the mutex for at most timeout_ns.
  *
- * Returns 0; -ETIMEDOUT; -EAGAIN if timeout_ns is 0 and it is not free; -EOWNERDEAD (held); -EDEADLK if this thread holds it, at
- * once; -EINVAL.
+ * Returns 0; -ETIMEDOUT; -EAGAIN if timeout_ns is 0 and it is not free; -EOWNERDEAD (held); -EDEADLK as forq_mutex_lock, whatever
+ * the time; -EINVAL.
  */
 int forq_mutex_timedlock(struct forq_mutex *m,
                          int64_t timeout_ns);

@@ -95,7 +95,9 @@ pub unsafe extern "C" fn forq_mutex_init(m: *mut forq_mutex, flags: c_uint) -> c
 
 /// Waits for the mutex.
 ///
-/// Returns 0; -EOWNERDEAD (held); -EDEADLK if this thread holds it; -EINVAL.
+/// Returns 0; -EOWNERDEAD (held); -EDEADLK if this thread holds it, or, within a second, if it is one of a circle
+/// of threads, of any processes, that wait for each other's mutexes in one mapping: then nothing has changed, and the
+/// others go on when this one releases what it holds; -EINVAL.
 ///
 /// # Safety
 /// `m` must be NULL or a mutex.
@@ -119,8 +121,8 @@ pub unsafe extern "C" fn forq_mutex_trylock(m: *mut forq_mutex) -> c_int {
 
 /// Waits for the mutex for at most timeout_ns.
 ///
-/// Returns 0; -ETIMEDOUT; -EAGAIN if timeout_ns is 0 and it is not free; -EOWNERDEAD (held); -EDEADLK if this thread holds it, at
-/// once; -EINVAL.
+/// Returns 0; -ETIMEDOUT; -EAGAIN if timeout_ns is 0 and it is not free; -EOWNERDEAD (held); -EDEADLK as forq_mutex_lock, whatever
+/// the time; -EINVAL.
 ///
 /// # Safety
 /// `m` must be NULL or a mutex.
