@@ -70,7 +70,8 @@ pub use sync::backoff::Backoff;
 pub use sync::barrier::Barrier;
 pub use sync::event::Event;
 pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
-pub use sync::semaphore::{Permit, Semaphore};
+pub use sync::permit::Permit;
+pub use sync::semaphore::Semaphore;
 pub use sync::statistics::MutexStatistics;
 
 /// How many CPUs this process may use: those of its affinity mask, or fewer if its control group has a
