@@ -75,8 +75,9 @@ pub use sync::event::Event;
 #[cfg(feature = "lock_api")]
 pub use sync::lock_api::RawLock;
 pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
+pub use sync::permit::Permit;
 pub use sync::reentrant::{ReentrantLockResult, ReentrantMutex, ReentrantMutexGuard};
-pub use sync::semaphore::{Permit, Semaphore};
+pub use sync::semaphore::Semaphore;
 pub use sync::statistics::MutexStatistics;
 
 /// How many CPUs this process may use: those of its affinity mask, or fewer if its control group has a

@@ -1,14 +1,6 @@
 //! Where a number of processes wait until all have come.
 //!
-//! | part of the state | where | meaning | changed by |
-//! |---|---|---|---|
-//! | generation | bits 0-30 of the futex half | how many rounds have ended | whoever ends one |
-//! | `BROKEN` | bit 31 of the futex half | nobody may wait until `reset` | a time-out, `abort`; cleared by `reset` |
-//! | arrived | bits 0-14 of our half | how many have come in this generation | who comes; 0 when it ends |
-//! | `SLEEPERS` | bit 15 of our half | somebody may sleep in this generation | who is about to sleep; cleared when it ends |
-//! | outcomes | bits 16-31 of our half | how the last 16 generations ended, the latest in bit 16: 1 is in vain | whoever ends one |
-//!
-//! All zero is nobody arrived; but without parties nobody may wait.
+//! The table of the state is in [`round`](super::round).
 //!
 //! A generation ends when the last party comes (all leave with their number), or in vain: a party's time is
 //! up, or somebody aborts or resets. Each end is one compare-exchange to the next generation, so that the barrier is
@@ -21,7 +13,8 @@
 use core::time::Duration;
 
 use super::backoff::Backoff;
-use super::halves::{self, Halves};
+use super::halves;
+use super::round::{ARRIVED, GENERATION, State};
 use super::will::Will;
 use crate::error::{Error, Result};
 use crate::shared::Shareable;
@@ -69,86 +62,6 @@ static_assertions::const_assert_eq!(size_of::<Barrier>(), 64);
 
 // SAFETY: atomics, any bytes of which are a value; nothing of this process.
 unsafe impl Shareable for Barrier {}
-
-const GENERATION: u32 = (1 << 31) - 1;
-const BROKEN: u32 = 1 << 31;
-const ARRIVED: u32 = (1 << 15) - 1;
-const SLEEPERS: u32 = 1 << 15;
-const OUTCOMES: u32 = 0xffff << 16;
-const IN_VAIN: u32 = 1 << 16;
-/// Generations whose outcome the state tells.
-const REMEMBERED: u32 = 16;
-
-/// A value of the state.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct State(u64);
-
-impl State {
-    fn futex_word(self) -> u32 {
-        Halves::of(self.0).futex
-    }
-
-    fn own(self) -> u32 {
-        Halves::of(self.0).own
-    }
-
-    fn generation(self) -> u32 {
-        self.futex_word() & GENERATION
-    }
-
-    fn is_broken(self) -> bool {
-        self.futex_word() & BROKEN != 0
-    }
-
-    fn arrived(self) -> u32 {
-        self.own() & ARRIVED
-    }
-
-    fn has_sleepers(self) -> bool {
-        self.own() & SLEEPERS != 0
-    }
-
-    /// One more has come, and not all.
-    fn with_arrival(self) -> Self {
-        Self(Halves { futex: self.futex_word(), own: self.own() + 1 }.value())
-    }
-
-    fn with_sleepers(self) -> Self {
-        Self(Halves { futex: self.futex_word(), own: self.own() | SLEEPERS }.value())
-    }
-
-    fn ended(self, outcome: u32, broken: u32) -> Self {
-        let generation = self.generation().wrapping_add(1) & GENERATION;
-        // The outcomes move up by one; what falls out was the oldest.
-        let own = (self.own() & OUTCOMES) << 1 | outcome;
-        Self(Halves { futex: generation | broken, own }.value())
-    }
-
-    /// All have come.
-    fn completed(self) -> Self {
-        self.ended(0, 0)
-    }
-
-    /// It ends in vain, and nobody may wait until a reset.
-    fn broken(self) -> Self {
-        self.ended(IN_VAIN, BROKEN)
-    }
-
-    /// It ends in vain, and the next generation begins.
-    fn reset(self) -> Self {
-        self.ended(IN_VAIN, 0)
-    }
-
-    /// Generations that have ended since `generation` began; 0: it has not ended.
-    fn distance(self, generation: u32) -> u32 {
-        self.generation().wrapping_sub(generation) & GENERATION
-    }
-
-    /// Whether the generation that ended so many generations ago, 1 is the last, did so in vain; `None`: too long ago.
-    fn was_in_vain(self, distance: u32) -> Option<bool> {
-        (distance <= REMEMBERED).then(|| self.own() & IN_VAIN << (distance - 1) != 0)
-    }
-}
 
 impl Barrier {
     /// The most parties that there can be: 2^15 - 1.
@@ -384,31 +297,6 @@ impl core::fmt::Debug for Barrier {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_end_empties_the_barrier_and_is_remembered_sixteen_times() {
-        let waited = State(0).with_arrival().with_arrival().with_sleepers();
-        let mut state = waited.broken();
-        assert!(state.is_broken() && state.arrived() == 0 && !state.has_sleepers());
-        state = state.reset();
-        assert!(!state.is_broken());
-        for distance in 2..=REMEMBERED {
-            assert_eq!(state.distance(0), distance);
-            assert_eq!(state.was_in_vain(distance), Some(true));
-            state = state.completed();
-            assert_eq!(state.was_in_vain(1), Some(false));
-        }
-        assert_eq!(state.was_in_vain(state.distance(0)), None);
-    }
-
-    #[test]
-    fn generations_wrap_and_leave_the_rest_alone() {
-        let last = State(Halves { futex: GENERATION, own: 0 }.value()).with_arrival();
-        let first = last.completed();
-        assert_eq!(first.0, 0);
-        assert_eq!(first.distance(GENERATION), 1);
-        assert_eq!(State(0).with_sleepers().with_arrival().arrived(), 1);
-    }
 
     #[test]
     fn who_sees_the_end_very_late_is_told_broken_only_if_one_was_since() {
