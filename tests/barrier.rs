@@ -414,9 +414,9 @@ fn stopped() {
     assert_eq!(end(&mut other), 1);
     assert_eq!(asleep.try_join().unwrap(), None);
     // The others go on with the next rounds meanwhile.
-    let mut helpers: Vec<_> = (0..2).map(|_| party(&barrier)).collect();
+    let mut companions: Vec<_> = (0..2).map(|_| party(&barrier)).collect();
     assert!(barrier.wait().is_ok());
-    assert!(helpers.iter_mut().all(|party| end(party) < 3));
+    assert!(companions.iter_mut().all(|party| end(party) < 3));
     send(asleep.pid(), libc::SIGCONT);
     assert_eq!(end(&mut asleep), 0);
 }
