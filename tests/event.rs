@@ -89,7 +89,7 @@ fn wakes_all() {
         let started = Instant::now();
         event.set();
         assert!(waiters.iter_mut().all(|waiter| waiter.join().unwrap().success()));
-        assert!(started.elapsed() < Duration::from_millis(240), "woken, not found by looking");
+        support::note_wake(started);
         event.clear();
     }
 }
@@ -161,7 +161,7 @@ fn killed_waiters() {
         event.set();
         let started = Instant::now();
         assert!(living.join().unwrap().success());
-        assert!(started.elapsed() < Duration::from_millis(240), "woken, not found by looking");
+        support::note_wake(started);
         assert!(
             killed.iter_mut().all(|waiter| waiter.join().unwrap() == ExitStatus::Signaled(libc::SIGKILL))
         );
@@ -203,7 +203,7 @@ fn killed_setter() {
             set += 1;
             let started = Instant::now();
             assert!(waiter.join().unwrap().success());
-            assert!(started.elapsed() < Duration::from_millis(240), "woken, not found by looking");
+            support::note_wake(started);
             event.clear();
         } else {
             waiter.kill().unwrap();
