@@ -48,14 +48,14 @@ impl WordLock {
         // SAFETY: the lock is held.
         section(unsafe { &mut *self.count.get() });
         if self.word.swap(FREE, Ordering::Release) == WAITED_FOR {
-            self.futex(libc::FUTEX_WAKE, 1);
+            wake(&self.word);
         }
     }
 
     #[cold]
     fn sleep(&self) {
         while self.word.swap(WAITED_FOR, Ordering::Acquire) != FREE {
-            self.futex(libc::FUTEX_WAIT, WAITED_FOR);
+            wait(&self.word, WAITED_FOR);
         }
     }
 
@@ -70,17 +70,21 @@ impl WordLock {
             }
         }
     }
+}
 
-    fn futex(&self, operation: i32, value: u32) {
-        // SAFETY: the word is mapped while it is borrowed.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.word.as_ptr(),
-                operation,
-                value,
-                std::ptr::null::<libc::timespec>(),
-            )
-        };
-    }
+/// Sleeps if the word is as expected.
+pub(crate) fn wait(word: &AtomicU32, expected: u32) {
+    call(word, libc::FUTEX_WAIT, expected);
+}
+
+/// Wakes one sleeper.
+pub(crate) fn wake(word: &AtomicU32) {
+    call(word, libc::FUTEX_WAKE, 1);
+}
+
+fn call(word: &AtomicU32, operation: i32, value: u32) {
+    // SAFETY: the word is mapped while it is borrowed.
+    unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, std::ptr::null::<libc::timespec>())
+    };
 }
