@@ -150,7 +150,14 @@ pub type LockResult<'a, T> = core::result::Result<MutexGuard<'a, T>, LockError<M
 
 impl<T> Mutex<T> {
     /// A free lock around `value`. Moved into [`Shared`](crate::Shared) it becomes process-shared.
+    #[cfg(not(loom))]
     pub const fn new(value: T) -> Self {
+        Self { raw: RawMutex::new_private(), value: UnsafeCell::new(value) }
+    }
+
+    /// A free lock around `value`.
+    #[cfg(loom)]
+    pub fn new(value: T) -> Self {
         Self { raw: RawMutex::new_private(), value: UnsafeCell::new(value) }
     }
 }

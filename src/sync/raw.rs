@@ -13,12 +13,12 @@ use super::state::{self, State};
 use super::statistics::MutexStatistics;
 use super::waiter::Waiter;
 use crate::error::{Error, Result};
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, modelled};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::futex::{self, Wake};
-use crate::sys::proc;
 use crate::sys::robust::Node;
 use crate::sys::thread::{self, Thread};
+use crate::sys::{is_planted, proc};
 
 /// Wake calls for nobody, in a row, after which the count of waiters is taken anew.
 const USELESS_WAKES: u32 = 32;
@@ -33,7 +33,7 @@ const PRIVATE: u32 = 1;
 /// who wait write the cold line by atomic additions. All counters are Relaxed: they order nothing.
 #[repr(C, align(64))]
 pub(crate) struct RawMutex {
-    state: AtomicU64,
+    state: modelled::AtomicU64,
     /// (holder) The holder's process, from when it may have a guard until it lets go; else 0.
     owner_pid: AtomicU32,
     flags: AtomicU32,
@@ -61,7 +61,7 @@ pub(crate) struct RawMutex {
 /// Where the list pointers point, from the start of the lock.
 pub(super) const NEXT_OFFSET: usize = 32;
 
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(target_pointer_width = "64", not(loom)))]
 mod layout {
     use super::*;
     use core::mem::offset_of;
@@ -95,10 +95,24 @@ pub(crate) enum Acquired {
 
 impl RawMutex {
     /// One that is not yet in shared memory.
+    #[cfg(not(loom))]
     pub(crate) const fn new_private() -> Self {
         // SAFETY: every field is valid when zero: integers, and a node of two null pointers.
         let mutex: Self = unsafe { core::mem::zeroed() };
         Self { flags: AtomicU32::new(PRIVATE), ..mutex }
+    }
+
+    /// Loom's atomics are not valid when zero; the rest is.
+    #[cfg(loom)]
+    pub(crate) fn new_private() -> Self {
+        let mut mutex = core::mem::MaybeUninit::<Self>::zeroed();
+        // SAFETY: a place for the state; then every field is valid.
+        unsafe {
+            (&raw mut (*mutex.as_mut_ptr()).state).write(modelled::AtomicU64::new(0));
+            let mut mutex = mutex.assume_init();
+            *mutex.flags.get_mut() = PRIVATE;
+            mutex
+        }
     }
 
     /// Declares that the lock now has its place in shared memory, and will not move.
@@ -121,24 +135,20 @@ impl RawMutex {
     }
 
     fn futex(&self) -> *const u32 {
-        self.state.as_ptr().cast_const().cast::<u8>().wrapping_add(state::FUTEX_BYTE).cast()
+        modelled::futex(&self.state, state::FUTEX_BYTE)
     }
 
     /// Replaces one state by another, seeing all that happened before the last release.
     fn take(&self, from: State, to: State) -> core::result::Result<(), State> {
         // Acquire pairs with the Release of `change`. The kernel's own change at a death is ordered by the kernel.
-        self.state
-            .compare_exchange(from.0, to.0, Ordering::Acquire, Ordering::Relaxed)
-            .map(drop)
-            .map_err(State)
+        let ordering = if is_planted("relaxed_take") { Ordering::Relaxed } else { Ordering::Acquire };
+        self.state.compare_exchange(from.0, to.0, ordering, Ordering::Relaxed).map(drop).map_err(State)
     }
 
     /// Replaces one state by another, letting all that happened before be seen by the next taker.
     fn change(&self, from: State, to: State) -> core::result::Result<(), State> {
-        self.state
-            .compare_exchange(from.0, to.0, Ordering::Release, Ordering::Relaxed)
-            .map(drop)
-            .map_err(State)
+        let ordering = if is_planted("relaxed_release") { Ordering::Relaxed } else { Ordering::Release };
+        self.state.compare_exchange(from.0, to.0, ordering, Ordering::Relaxed).map(drop).map_err(State)
     }
 
     /// Waits for the lock until `deadline`; [`Deadline::NOW`] only tries.
