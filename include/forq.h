@@ -31,6 +31,8 @@
  *     -EOWNERDEAD  the holder died; the lock is held
  *     -EDEADLK     waiting would never end
  *     -EPERM       not by this thread or process
+ *     -EOVERFLOW   released too often
+ *     -EPIPE       the barrier is broken
  *     -ESHUTDOWN   closed
  *     -ECHILD      a worker, task or child was lost
  *     -ESRCH       the process has ended
@@ -44,19 +46,24 @@
  * only tries (-EAGAIN), a positive one ends with -ETIMEDOUT and never early; other negatives are -EINVAL.
  * Signal handlers that run do not end a wait, unless the thread asked for it (forq_set_interruptible).
  *
- * Ownership. forq_mutex, forq_condvar and forq_backoff are used in place, and forq_process is declared by the caller: all
- * bytes zero is a free mutex, a condition variable without waiters, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
+ * Ownership. forq_mutex, forq_semaphore, forq_condvar, forq_event, forq_barrier and forq_backoff are used in place, and
+ * forq_process is declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
+ * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
  * _free(NULL) does nothing. No call uses the heap.
  *
  * Threads, forks, signals.
- *     object        threads of one process    processes                     child of a fork
- *     forq_mutex    yes                       yes, in MAP_SHARED memory     does not hold what its parent held
- *     forq_condvar  yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
- *     forq_backoff  one thread each           no                            its own copy
- *     forq_process  one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
- *     forq_pool     yes                       the one that made it          -EPERM, but for _free
+ *     object          threads of one process    processes                     child of a fork
+ *     forq_mutex      yes                       yes, in MAP_SHARED memory     does not hold what its parent held
+ *     forq_semaphore  yes                       yes, in MAP_SHARED memory     may use it
+ *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
+ *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
+ *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
+ *     forq_backoff    one thread each           no                            its own copy
+ *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
+ *     forq_pool       yes                       the one that made it          -EPERM, but for _free
  * A child of vfork or of a raw clone calls nothing of forq. All users of an object share one PID namespace.
- * In a signal handler only forq_strerror and forq_process_signal may be called. Nothing unwinds into C.
+ * In a signal handler only forq_strerror, forq_semaphore_release, forq_event_set, forq_event_is_set and forq_process_signal
+ * may be called. Nothing unwinds into C.
  */
 #ifndef FORQ_H
 #define FORQ_H
@@ -237,6 +244,48 @@ int forq_mutex_stats(const struct forq_mutex *m, struct forq_mutex_statistics *s
 int forq_mutex_destroy(struct forq_mutex *m);
 
 /**
+ * A counting semaphore for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different
+ * addresses in different processes. All bytes zero: no permits, no bound.
+ *
+ * Permits have no owner: those of a process that dies are not given back. Waiters that die take nothing
+ * along.
+ */
+typedef struct FORQ_ALIGNED(64) forq_semaphore {
+    /**
+     * Not for users.
+     */
+    uint64_t _opaque[8];
+} forq_semaphore;
+
+/**
+ * Gives a semaphore so many permits, of at most max; max 0: no bound below INT32_MAX. Nobody may be using it.
+ *
+ * Returns 0; -EINVAL for NULL, memory that is not 64-aligned, a max above INT32_MAX, or permits above max.
+ */
+int forq_semaphore_init(struct forq_semaphore *s, uint32_t permits, uint32_t max);
+
+/**
+ * Takes a permit: waits for one for at most timeout_ns.
+ *
+ * Returns 0; -ETIMEDOUT; -EAGAIN if timeout_ns is 0 and there is none; -EINTR if this thread asked for it; -EINVAL.
+ */
+int forq_semaphore_acquire(struct forq_semaphore *s,
+                           int64_t timeout_ns);
+
+/**
+ * Gives so many permits, all or none, and wakes as many waiters. Never waits; may be called in a signal handler.
+ *
+ * Returns 0; -EOVERFLOW if there would be more than max; -EINVAL.
+ */
+int forq_semaphore_release(struct forq_semaphore *s,
+                           uint32_t permits);
+
+/**
+ * How many permits are free; out of date as soon as it is read. -EINVAL for NULL.
+ */
+int forq_semaphore_value(const struct forq_semaphore *s);
+
+/**
  * A condition variable for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different addresses
  * in different processes. All bytes zero: nobody waits.
  *
@@ -291,6 +340,113 @@ int forq_condvar_notify_all(struct forq_condvar *c);
  * of all. -EINVAL for NULL.
  */
 int forq_condvar_waiters(const struct forq_condvar *c);
+
+/**
+ * A flag for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different addresses in different
+ * processes. All bytes zero: not set.
+ *
+ * A waiter that waited while it was set returns even if it is cleared at once. Waiters that die are nobody's concern.
+ */
+typedef struct FORQ_ALIGNED(64) forq_event {
+    /**
+     * Not for users.
+     */
+    uint64_t _opaque[8];
+} forq_event;
+
+/**
+ * Makes an event that is not set. Nobody may be using it. Zeroed memory needs no call.
+ *
+ * Returns 0; -EINVAL for NULL or memory that is not 64-aligned.
+ */
+int forq_event_init(struct forq_event *e);
+
+/**
+ * Sets it, and wakes all who wait. Never waits; may be called in a signal handler.
+ *
+ * Returns 0; -EINVAL.
+ */
+int forq_event_set(struct forq_event *e);
+
+/**
+ * Clears it: from now on waiting waits. Those who waited before it was set are not held up.
+ *
+ * Returns 0; -EINVAL.
+ */
+int forq_event_clear(struct forq_event *e);
+
+/**
+ * 1: it is set; 0: it is not; -EINVAL for NULL. May be called in a signal handler.
+ */
+int forq_event_is_set(const struct forq_event *e);
+
+/**
+ * Waits until it is set, for at most timeout_ns.
+ *
+ * Returns 0; -ETIMEDOUT; -EAGAIN if timeout_ns is 0 and it is not set; -EINTR if this thread asked for it; -EINVAL.
+ */
+int forq_event_wait(struct forq_event *e,
+                    int64_t timeout_ns);
+
+/**
+ * A meeting point for a fixed number of parties, of any processes: 64 bytes, in any MAP_SHARED memory, at different
+ * addresses in different processes. All bytes zero: no parties, nobody may wait (-EINVAL).
+ *
+ * A party that is killed while it waits has arrived. One that is killed before is missed: give the wait a time
+ * limit. Who runs into it breaks the barrier, and all others get -EPIPE, until forq_barrier_reset.
+ */
+typedef struct FORQ_ALIGNED(64) forq_barrier {
+    /**
+     * Not for users.
+     */
+    uint64_t _opaque[8];
+} forq_barrier;
+
+/**
+ * Makes a barrier for so many parties, 1 to 32767. Nobody may be using it.
+ *
+ * Returns 0; -EINVAL for NULL, memory that is not 64-aligned, or another number.
+ */
+int forq_barrier_init(struct forq_barrier *b, uint32_t parties);
+
+/**
+ * Comes, and waits until all parties have come, for at most timeout_ns. 0: comes only if it is the last.
+ *
+ * Returns the party's number in this round, 0 for the first to come to parties - 1 for the last; -ETIMEDOUT to the one
+ * whose time is up first, which breaks the barrier; -EPIPE if it is or gets broken, or is reset meanwhile; -EAGAIN if timeout_ns
+ * is 0 and others are missing; -EINTR if this thread asked for it, which breaks the barrier too; -EINVAL, also without parties.
+ */
+int forq_barrier_wait(struct forq_barrier *b,
+                      int64_t timeout_ns);
+
+/**
+ * Breaks it: those who wait, and all who come later, get -EPIPE until forq_barrier_reset. Never waits.
+ *
+ * Returns 0; -EINVAL.
+ */
+int forq_barrier_abort(struct forq_barrier *b);
+
+/**
+ * Makes it whole, with nobody arrived; those who wait get -EPIPE. Never waits: it may be used again at once.
+ *
+ * Returns 0; -EINVAL.
+ */
+int forq_barrier_reset(struct forq_barrier *b);
+
+/**
+ * 1: broken; 0: not; -EINVAL for NULL.
+ */
+int forq_barrier_is_broken(const struct forq_barrier *b);
+
+/**
+ * How many parties have come and wait for the others; out of date as soon as it is read. -EINVAL for NULL.
+ */
+int forq_barrier_waiting(const struct forq_barrier *b);
+
+/**
+ * How many parties it is for; 0: nobody has made it a barrier. -EINVAL for NULL.
+ */
+int forq_barrier_parties(const struct forq_barrier *b);
 
 /**
  * Waits a little longer each time: five steps of 2 to 32 pauses (about 1.6 us in all), then ten yields,

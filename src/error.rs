@@ -27,6 +27,8 @@ pub enum Error {
     Overflow,
     /// The other end is gone (`EPIPE`).
     Disconnected,
+    /// The barrier is broken, or was reset while this call waited (`EPIPE`).
+    Broken,
     /// Closed by this side (`ESHUTDOWN`).
     Closed,
     /// Does not fit; nothing was consumed (`EMSGSIZE`).
@@ -87,7 +89,7 @@ impl Error {
             Self::Deadlock | Self::LockHeld => errno::EDEADLK,
             Self::NotPermitted | Self::MultiThreaded => errno::EPERM,
             Self::Overflow => errno::EOVERFLOW,
-            Self::Disconnected => errno::EPIPE,
+            Self::Disconnected | Self::Broken => errno::EPIPE,
             Self::Closed => errno::ESHUTDOWN,
             Self::MessageSize => errno::EMSGSIZE,
             Self::ChildLost | Self::Task { .. } => errno::ECHILD,
@@ -125,6 +127,7 @@ impl Error {
         match self {
             Self::MultiThreaded => "other threads run in this process, so a fork is not safe",
             Self::LockHeld => "this thread holds a forq lock",
+            Self::Broken => "the barrier is broken",
             other => message_of(other.errno()),
         }
     }
@@ -149,7 +152,7 @@ pub(crate) fn c_message_of(code: i32) -> &'static core::ffi::CStr {
         errno::EDEADLK => c"waiting would never end",
         errno::EPERM => c"not by this thread or process",
         errno::EOVERFLOW => c"released too often",
-        errno::EPIPE => c"the other end is gone",
+        errno::EPIPE => c"the other end is gone, or the barrier is broken",
         errno::ESHUTDOWN => c"closed",
         errno::EMSGSIZE => c"does not fit",
         errno::ECHILD => c"a worker, task or child was lost",

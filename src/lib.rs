@@ -8,6 +8,9 @@
 //! |---|---|---|
 //! | [`Mutex`] | the next to lock is told, with the lock held ([`LockError::OwnerDied`]) | spins 1.6 us, yields, sleeps |
 //! | [`Condvar`] | a notify that a dead waiter took reaches another within 250 ms; a holder's is told to each waiter within as long | spins 1.6 us, yields, sleeps |
+//! | [`Semaphore`] | permits have no owner: a dead process's are gone | spins 1.6 us, yields, sleeps |
+//! | [`Event`] | nothing | " |
+//! | [`Barrier`] | one killed while it waits has arrived; one killed before is missed, and a time-out tells all ([`Error::Broken`]) | " |
 //! | [`Process`] | its parent learns how it ended | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
 //! | [`Shared`] | memory stays with whoever maps it | |
@@ -69,8 +72,12 @@ pub use shared::Shareable;
 pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;
 pub use sync::backoff::Backoff;
+pub use sync::barrier::Barrier;
 pub use sync::condvar::{Condvar, WaitTimeout, WaitTimeoutResult};
+pub use sync::event::Event;
 pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
+pub use sync::permit::Permit;
+pub use sync::semaphore::Semaphore;
 pub use sync::statistics::MutexStatistics;
 
 /// How many CPUs this process may use: those of its affinity mask, or fewer if its control group has a

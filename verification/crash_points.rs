@@ -1,6 +1,6 @@
-//! Kills a process at every instruction of the operations of [`forq::Mutex`], and checks that nobody
-//! hangs, that whoever comes next is told of the death exactly when there was one to tell of, and that
-//! all accounts close.
+//! Kills a process at every instruction of the operations of [`forq::Mutex`], [`forq::Semaphore`],
+//! [`forq::Event`] and [`forq::Barrier`], and checks that nobody hangs, that whoever comes next is told of the death of
+//! a mutex's holder exactly when there was one to tell of, and that all accounts close.
 //!
 //! Run it by `verification/crash_points.sh`, which builds it with the flags that it needs: sleeps are
 //! bounded by 60 s instead of 250 ms (`--cfg forq_long_sleeps`), so that the bound hides no lost

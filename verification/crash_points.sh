@@ -1,5 +1,5 @@
 #!/bin/sh
-# Kills a process at every instruction of the mutex's operations: see verification/README.md.
+# Kills a process at every instruction of the operations of mutex, semaphore, event and barrier: see verification/README.md.
 # Usage: verification/crash_points.sh [part of an operation's or context's name]
 # Exits 0 only if it ran and everything held.
 set -eu

@@ -36,4 +36,8 @@ find_fault relaxed_release mutex::two_threads_count_exactly "Causality violation
 # A waiter that falls asleep on what it has not looked at; one that is counted only when the mutex is free.
 find_fault sleeps_unchecked condvar::a_notify_under_the_mutex_reaches_the_waiter deadlock
 find_fault arrives_late condvar::a_notify_under_the_mutex_reaches_the_waiter deadlock
+# All that they hand on, handed on by nothing.
+find_fault relaxed_semaphore semaphore::two_threads_share_one_permit "Causality violation"
+find_fault relaxed_event event::what_was_written_before_it_was_set_is_seen "Causality violation"
+find_fault relaxed_barrier barrier::two_parties_see_what_both_wrote "Causality violation"
 exit $missed

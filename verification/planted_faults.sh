@@ -1,6 +1,6 @@
 #!/bin/sh
 # The crash points must find faults: builds the library with one planted fault at a time (`forq_fault`
-# in src/sync/raw.rs), and succeeds only if each run reports a lost wake-up or an untold death.
+# in src/sync), and succeeds only if each run reports a lost wake-up or an untold death.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ FORQ_CRASH_POINTS_FIRST=1
 export CARGO_PROFILE_RELEASE_DEBUG FORQ_CRASH_POINTS FORQ_CRASH_POINTS_FIRST
 
 missed=0
-for fault in no_pending late_pending; do
+for fault in no_pending late_pending no_will two_steps; do
     RUSTFLAGS="$flags --cfg forq_fault=\"$fault\""
     CARGO_TARGET_DIR="$target/planted_$fault"
     export RUSTFLAGS CARGO_TARGET_DIR

@@ -6,11 +6,14 @@
 #![allow(non_camel_case_types)]
 
 pub mod backoff;
+pub mod barrier;
 pub mod condvar;
+pub mod event;
 pub mod library;
 pub mod mutex;
 pub mod pool;
 pub mod process;
+pub mod semaphore;
 
 use core::ffi::c_int;
 

@@ -10,8 +10,7 @@ use super::mutex::{LockError, LockResult, MutexGuard};
 use super::raw::Acquired;
 use crate::error::Error;
 use crate::shared::Shareable;
-use crate::sys::atomic::AtomicU32;
-use crate::sys::atomic::modelled::AtomicU64;
+use crate::sys::atomic::{AtomicU32, const_fn, modelled::AtomicU64};
 use crate::sys::clock::Deadline;
 pub(crate) use wait::{Ended, Waited};
 
@@ -81,17 +80,12 @@ impl WaitTimeoutResult {
 pub type WaitTimeout<'a, T> = (MutexGuard<'a, T>, WaitTimeoutResult);
 
 impl Condvar {
-    /// Nobody waits.
-    #[must_use]
-    #[cfg(not(loom))]
-    pub const fn new() -> Self {
-        Self { state: AtomicU64::new(0), debt: AtomicU32::new(0), _room: [0; 13] }
-    }
-
-    /// Nobody waits.
-    #[cfg(loom)]
-    pub fn new() -> Self {
-        Self { state: AtomicU64::new(0), debt: AtomicU32::new(0), _room: [0; 13] }
+    const_fn! {
+        /// Nobody waits.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { state: AtomicU64::new(0), debt: AtomicU32::new(0), _room: [0; 13] }
+        }
     }
 
     /// Makes it one without waiters.

@@ -25,3 +25,16 @@ pub(crate) mod modelled {
         core::ptr::from_ref(word).cast::<u8>().wrapping_add(byte).cast()
     }
 }
+
+/// A `const fn` that makes a modelled word: not `const` under loom, whose atomics have an identity.
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $visibility:vis const fn $($rest:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$meta])*
+        $visibility const fn $($rest)*
+        #[cfg(loom)]
+        $(#[$meta])*
+        $visibility fn $($rest)*
+    };
+}
+pub(crate) use const_fn;

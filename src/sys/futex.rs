@@ -3,8 +3,9 @@
 //! No call here sets `FUTEX_PRIVATE_FLAG`: waiters are in other processes, and the kernel's own wake
 //! at the death of a lock's holder is a shared one.
 
+use super::atomic::{AtomicU32, Ordering, fence};
 use super::clock::{self, Deadline};
-use super::errno::{self, EINTR, ETIMEDOUT};
+use super::errno::{self, EINTR, ENOSYS, EPERM, ETIMEDOUT};
 use super::thread;
 
 /// How long a sleeper stays asleep before it looks again, at first and after a few times in vain.
@@ -90,6 +91,94 @@ pub(crate) unsafe fn wait_among(
         Wake::TimedOut if capped < deadline => Wake::Bound,
         other => other,
     }
+}
+
+/// As [`wait`], on two words: sleeps while each is the one expected. The second result says that it was the
+/// second one on which it was woken.
+///
+/// Before Linux 5.16, where the call is forbidden, and in a thread that signals are to interrupt (the call is
+/// restarted after a handler with `SA_RESTART`, unlike a wait on one word), it sleeps on the first only.
+///
+/// # Safety
+/// As [`wait_until`], for each.
+pub(crate) unsafe fn wait_either(
+    words: [(*const u32, u32); 2],
+    deadline: Deadline,
+    round: u32,
+) -> (Wake, bool) {
+    static MISSING: AtomicU32 = AtomicU32::new(0);
+    // Relaxed: one flag; who misses it asks the kernel once more.
+    if MISSING.load(Ordering::Relaxed) != 0 || thread::current().is_interruptible() {
+        // SAFETY: the caller's contract.
+        return (unsafe { wait(words[0].0, words[0].1, deadline, round) }, false);
+    }
+    let bound = SLEEP_BOUND[usize::from(round > 3)];
+    let capped = deadline.min_nanos_from(clock::now(), bound);
+    // SAFETY: the caller's contract.
+    match unsafe { wait_vector(&words.map(Waiter::of), capped) } {
+        Ok(index) => (Wake::Woken, index == 1),
+        Err(ETIMEDOUT) if capped < deadline => (Wake::Bound, false),
+        Err(ETIMEDOUT) => (Wake::TimedOut, false),
+        Err(ENOSYS | EPERM) => {
+            MISSING.store(1, Ordering::Relaxed);
+            (Wake::Woken, false)
+        }
+        Err(_) => (Wake::Woken, false),
+    }
+}
+
+/// The kernel's `struct futex_waitv`.
+#[repr(C)]
+struct Waiter {
+    expected: u64,
+    word: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+impl Waiter {
+    fn of((word, expected): (*const u32, u32)) -> Self {
+        /// 32 bits wide, not private.
+        const FUTEX_32: u32 = 2;
+        Self { expected: expected.into(), word: word.addr() as u64, flags: FUTEX_32, reserved: 0 }
+    }
+}
+
+/// Which of the words it was.
+///
+/// # Safety
+/// As [`wait_until`], for each.
+unsafe fn wait_vector(waiters: &[Waiter; 2], until: Deadline) -> Result<libc::c_long, i32> {
+    let time = until.timespec();
+    // The kernel takes 64 bits for each on every machine.
+    #[cfg_attr(target_pointer_width = "64", expect(clippy::useless_conversion))]
+    let time = [i64::from(time.tv_sec), i64::from(time.tv_nsec)];
+    loop {
+        // SAFETY: the kernel reads the words, mapped by contract, and the list and the time, which outlive the call.
+        let result = errno::preserve(|| unsafe {
+            libc::syscall(libc::SYS_futex_waitv, waiters, waiters.len(), 0, &time, libc::CLOCK_MONOTONIC)
+        });
+        if result != Err(EINTR) {
+            return result;
+        }
+    }
+}
+
+/// Sets bit 0 of `*word` and wakes all who sleep on it, in one step: a caller that is killed has done both or
+/// neither. False where the kernel lacks the call.
+///
+/// # Safety
+/// `word` must be a mapped futex, otherwise changed only by atomic operations.
+pub(crate) unsafe fn set_bit_0_and_wake_all(word: *const u32) -> bool {
+    // "Or" with 1; then a comparison on which nothing depends.
+    let operation = libc::FUTEX_OP(libc::FUTEX_OP_OR, 1, libc::FUTEX_OP_CMP_EQ, 0);
+    // What the caller wrote before is seen by who sees the bit: pairs with an Acquire load of the word.
+    fence(Ordering::Release);
+    // SAFETY: the kernel changes the word as an atomic instruction of this thread would.
+    errno::preserve(|| unsafe {
+        libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE_OP, i32::MAX, 0usize, word, operation)
+    })
+    .is_ok()
 }
 
 /// Wakes at most `count` sleepers on `word`; tells how many it woke. The word need not be mapped any more.

@@ -29,6 +29,12 @@ impl Once {
         }
     }
 
+    /// Whether it has been done: then [`Once::call`] does nothing.
+    pub(crate) fn is_done(&self) -> bool {
+        // Acquire as in `call`.
+        self.0.load(Ordering::Acquire) == DONE
+    }
+
     #[cold]
     fn call_slow(&self, setup: impl FnOnce()) {
         let me = super::proc::pid();

@@ -73,7 +73,26 @@ impl Head {
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// Ends what [`Head::set_pending`] began.
+    /// Tells the kernel to wake one sleeper on `word` should this thread die. False: the entry is in use,
+    /// and stays as it is.
+    ///
+    /// # Safety
+    /// `head` must be this thread's. While the entry is set, `word` must stay mapped, and its low 30 bits 0.
+    pub(crate) unsafe fn bequeath(head: *mut Self, word: *const u32) -> bool {
+        let entry = word.cast::<u8>().wrapping_offset(-FUTEX_OFFSET);
+        // SAFETY: by contract. The kernel adds the offset again, and never reads a pending entry's node.
+        unsafe {
+            let pending = &raw mut (*head).pending;
+            if !pending.read_volatile().is_null() {
+                return false;
+            }
+            pending.write_volatile(entry.cast_mut().cast());
+        }
+        compiler_fence(Ordering::SeqCst);
+        true
+    }
+
+    /// Ends what [`Head::set_pending`] or [`Head::bequeath`] began.
     ///
     /// # Safety
     /// `head` must be this thread's.

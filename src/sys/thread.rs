@@ -6,7 +6,7 @@
 
 use core::cell::Cell;
 
-use super::atomic::{AtomicPtr, AtomicU64, Ordering};
+use super::atomic::{AtomicPtr, AtomicU64, Ordering, compiler_fence};
 use super::once::Once;
 use super::robust::{self, Head, Node};
 use super::{map, proc, tls};
@@ -57,6 +57,21 @@ pub(crate) fn current() -> &'static Thread {
         thread.refresh();
     }
     thread
+}
+
+/// The calling thread's block, for what may be called in a signal handler: `None` if finding it out
+/// could wait for what the handler interrupted, or call what a handler must not.
+pub(crate) fn in_handler() -> Option<&'static Thread> {
+    // SAFETY: as in `current`.
+    let thread = unsafe { &*tls::block() };
+    if thread.learnt_in.get() != !page_word().load(Ordering::Relaxed) {
+        // Under glibc a refresh is a few system calls; it may interrupt another one, which it only repeats.
+        if !PAGE_ONCE.is_done() || cfg!(target_env = "musl") {
+            return None;
+        }
+        thread.refresh();
+    }
+    Some(thread)
 }
 
 /// Which of the processes forked from one another this is. A value taken before a fork differs from
@@ -135,6 +150,8 @@ impl Thread {
             }
         }
         let generation = word.load(Ordering::Relaxed);
+        // Last, also for a signal handler that interrupts this.
+        compiler_fence(Ordering::SeqCst);
         self.learnt_in.set(if generation == NO_PAGE { 0 } else { !generation });
     }
 
@@ -171,6 +188,15 @@ impl Thread {
     pub(crate) unsafe fn set_pending(&self, node: &Node) {
         // SAFETY: this thread's head; the rest by contract.
         unsafe { Head::set_pending(self.head.get(), node) }
+    }
+
+    /// See [`Head::bequeath`].
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn bequeath(&self, word: *const u32) -> bool {
+        // SAFETY: this thread's head; the rest by contract.
+        unsafe { Head::bequeath(self.head.get(), word) }
     }
 
     /// See [`Head::clear_pending`].

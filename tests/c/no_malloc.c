@@ -135,6 +135,31 @@ static void mutex_calls(void) {
     RETURNS(forq_shared_free(m, sizeof *m), 0);
 }
 
+static void other_sync_calls(void) {
+    static forq_semaphore semaphore;
+    static forq_event event;
+    static forq_barrier barrier;
+    RETURNS(forq_semaphore_init(&semaphore, 1, 2), 0);
+    RETURNS(forq_semaphore_acquire(&semaphore, FORQ_FOREVER), 0);
+    RETURNS(forq_semaphore_acquire(&semaphore, MILLISECOND), -ETIMEDOUT);
+    RETURNS(forq_semaphore_release(&semaphore, 2), 0);
+    RETURNS(forq_semaphore_release(&semaphore, 1), -EOVERFLOW);
+    RETURNS(forq_semaphore_value(&semaphore), 2);
+    RETURNS(forq_event_init(&event), 0);
+    RETURNS(forq_event_wait(&event, MILLISECOND), -ETIMEDOUT);
+    RETURNS(forq_event_set(&event), 0);
+    RETURNS(forq_event_wait(&event, FORQ_FOREVER), 0);
+    RETURNS(forq_event_clear(&event), 0);
+    RETURNS(forq_event_is_set(&event), 0);
+    RETURNS(forq_barrier_init(&barrier, 2), 0);
+    RETURNS(forq_barrier_wait(&barrier, MILLISECOND), -ETIMEDOUT);
+    RETURNS(forq_barrier_is_broken(&barrier), 1);
+    RETURNS(forq_barrier_reset(&barrier), 0);
+    RETURNS(forq_barrier_abort(&barrier), 0);
+    RETURNS(forq_barrier_waiting(&barrier), 0);
+    RETURNS(forq_barrier_parties(&barrier), 2);
+}
+
 static void process_calls(void) {
     const forq_process_options options = {.name = "heapless", .daemon = true, .own_group = true, .nice = 1};
     forq_process child;
@@ -188,6 +213,7 @@ static void *all_calls(void *unused) {
     for (int i = 0; i < 2; i++) {
         RUN(library_calls);
         RUN(mutex_calls);
+        RUN(other_sync_calls);
         RUN(process_calls);
         RUN(pool_calls);
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Far above what any case takes: it only ends what hangs.
@@ -43,7 +44,15 @@ fn run_case(case: fn()) -> Result<(), String> {
     if child == 0 {
         // SAFETY: no pointers.
         unsafe { libc::setpgid(0, 0) };
-        let good = catch_unwind(AssertUnwindSafe(case)).is_ok();
+        let good = catch_unwind(|| {
+            case();
+            let fastest = FASTEST_WAKE.load(Ordering::Relaxed);
+            assert!(
+                fastest == u64::MAX || fastest < 240_000_000,
+                "nobody was woken: all were found by looking"
+            );
+        })
+        .is_ok();
         // SAFETY: the child of the test ends here.
         unsafe { libc::_exit(i32::from(!good)) };
     }
@@ -123,8 +132,51 @@ pub(crate) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
 
 /// Whether a process of this id exists, and is not just waiting to be collected.
 pub(crate) fn is_running(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    !matches!(stat.rsplit(") ").next().and_then(|rest| rest.chars().next()), None | Some('Z' | 'X'))
+    !matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+/// The shortest time, in nanoseconds, in which a sleeper of this case was gone after it had to be woken.
+static FASTEST_WAKE: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Notes that a sleeper that had to be woken at `started` is gone. Sleepers look by themselves after 250 ms; the
+/// fastest of a case must have been faster. (Each of them: the crash points, where nobody looks.)
+pub(crate) fn note_wake(started: Instant) {
+    FASTEST_WAKE.fetch_min(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+}
+
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
+/// Whether a process sleeps in a futex call.
+pub(crate) fn is_asleep(pid: u32) -> bool {
+    let Ok(line) = std::fs::read_to_string(format!("/proc/{pid}/syscall")) else { return false };
+    let call = line.split_ascii_whitespace().next().and_then(|number| number.parse().ok());
+    matches!(call, Some(libc::SYS_futex | libc::SYS_futex_waitv)) && state(pid) == Some('S')
+}
+
+/// Whether a process is stopped by a signal.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    state(pid) == Some('T')
+}
+
+/// Runs it in a child in which any system call but the end is deadly.
+pub(crate) fn allows_no_system_call(body: impl FnOnce()) {
+    // SAFETY: this program has one thread.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork failed");
+    if child == 0 {
+        // SAFETY: no pointers. The strict mode of seccomp leaves read, write, exit and sigreturn.
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) };
+        let good = catch_unwind(AssertUnwindSafe(body)).is_ok();
+        // SAFETY: the child ends here; `_exit` is another call, which is not allowed.
+        unsafe { libc::syscall(libc::SYS_exit, i32::from(!good)) };
+    }
+    let mut status = 0;
+    // SAFETY: a place for the result.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0, "a system call was made, or it failed");
 }
 
 /// Sends a signal to a process of this test.

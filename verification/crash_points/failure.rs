@@ -7,6 +7,8 @@ use super::stage::{Outcome, Slot, Word};
 pub(super) enum Failure {
     /// Somebody slept on although the lock was to be had.
     LostWakeUp(&'static str, Word),
+    /// The same, of an object without an owner.
+    SleptOn(String),
     /// A death was not told.
     UntoldDeath(Slot, Outcome),
     /// A death was told that did not happen, or had been repaired.
@@ -27,6 +29,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::LostWakeUp(who, word) => write!(f, "lost wake-up: {who}; the state is {word}"),
+            Self::SleptOn(text) => write!(f, "lost wake-up: {text}"),
             Self::UntoldDeath(slot, how) => write!(f, "untold death: {slot:?} got {how:?}"),
             Self::InventedDeath(slot, how) => write!(f, "invented death: {slot:?} got {how:?}"),
             Self::Account(text) => write!(f, "account: {text}"),

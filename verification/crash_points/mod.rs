@@ -5,6 +5,7 @@ mod case;
 mod failure;
 mod fate;
 mod operation;
+mod ownerless;
 mod participant;
 mod recording;
 mod row;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use forq::Shared;
 
+use super::ownerless;
 use super::row::{self, Share, Tally};
 use super::scenario::{self, Scenario};
 use super::stage::Stage;
@@ -15,7 +16,7 @@ const WORKERS: usize = 2;
 /// No run takes so long, unless the harness itself hangs.
 const LIMIT: Duration = Duration::from_secs(900);
 /// Rows at most.
-const ROWS: usize = 64;
+const ROWS: usize = 160;
 
 forq::shareable! {
     /// What the workers found out about a row.
@@ -34,6 +35,32 @@ forq::shareable! {
         stop: AtomicU32,
         done: AtomicU32,
     }
+}
+
+/// One row of the table.
+enum Row {
+    Mutex(Scenario),
+    Ownerless(ownerless::Plan),
+}
+
+impl Row {
+    fn names(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Mutex(row) => (row.operation.name, row.context.name),
+            Self::Ownerless(row) => (row.operation, row.context),
+        }
+    }
+
+    fn run(&self, share: Share, fails: &mut dyn FnMut(&str) -> bool) -> Tally {
+        match self {
+            Self::Mutex(row) => row::run(row, share, fails),
+            Self::Ownerless(row) => ownerless::run(row, share, fails),
+        }
+    }
+}
+
+fn rows() -> impl Iterator<Item = Row> {
+    scenario::all().into_iter().map(Row::Mutex).chain(ownerless::all().into_iter().map(Row::Ownerless))
 }
 
 impl Found {
@@ -59,8 +86,8 @@ impl Found {
 pub(crate) fn run() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let at_first = std::env::var_os("FORQ_CRASH_POINTS_FIRST").is_some();
-    let rows: Vec<Scenario> =
-        scenario::all().into_iter().filter(|row| named(row).contains(&filter)).collect();
+    let rows: Vec<Row> = rows().filter(|row| named(row).contains(&filter)).collect();
+    assert!(rows.len() <= ROWS, "room for all rows");
     let started = Instant::now();
     system::adopt_orphans();
     system::hold_child_signals();
@@ -89,18 +116,19 @@ pub(crate) fn run() -> ExitCode {
     report(&rows, &results, troubles, started)
 }
 
-fn named(row: &Scenario) -> String {
-    format!("{} / {}", row.operation.name, row.context.name)
+fn named(row: &Row) -> String {
+    let (operation, context) = row.names();
+    format!("{operation} / {context}")
 }
 
-fn work(rows: &[Scenario], share: Share, results: &Results, at_first: bool) -> i32 {
+fn work(rows: &[Row], share: Share, results: &Results, at_first: bool) -> i32 {
     system::become_group_leader();
     system::stay_on_cpu(share.index);
     for (row, found) in rows.iter().zip(&results.rows) {
         if results.stop.load(Ordering::Relaxed) != 0 {
             break;
         }
-        let tally = row::run(row, share, &mut |failure| {
+        let tally = row.run(share, &mut |failure| {
             println!("{failure}");
             if at_first {
                 results.stop.store(1, Ordering::Relaxed);
@@ -130,7 +158,7 @@ fn supervise(worker: i32, started: Instant) -> u64 {
     troubles
 }
 
-fn report(rows: &[Scenario], results: &Results, troubles: u64, started: Instant) -> ExitCode {
+fn report(rows: &[Row], results: &Results, troubles: u64, started: Instant) -> ExitCode {
     println!("| operation | context | instructions | kills | failures |");
     println!("|---|---|--:|--:|--:|");
     let (mut kills, mut failures) = (0, troubles);
@@ -138,9 +166,10 @@ fn report(rows: &[Scenario], results: &Results, troubles: u64, started: Instant)
         let tally = found.get();
         kills += tally.kills;
         failures += tally.failures;
+        let (operation, context) = row.names();
         println!(
-            "| {} | {} | {} | {} | {} |",
-            row.operation.name, row.context.name, tally.instructions, tally.kills, tally.failures
+            "| {operation} | {context} | {} | {} | {} |",
+            tally.instructions, tally.kills, tally.failures
         );
     }
     let complete = results.done.load(Ordering::Relaxed) as usize == WORKERS;

@@ -126,6 +126,13 @@ pub(super) fn is_asleep(pid: i32, address: usize) -> bool {
     call == Some(libc::SYS_futex) && word == Some(address) && state(pid) == Some('S')
 }
 
+/// Whether the process is asleep in any futex call.
+pub(super) fn is_asleep_anywhere(pid: i32) -> bool {
+    let Ok(line) = std::fs::read_to_string(format!("/proc/{pid}/syscall")) else { return false };
+    let call = line.split_ascii_whitespace().next().and_then(|field| field.parse().ok());
+    matches!(call, Some(libc::SYS_futex | libc::SYS_futex_waitv)) && state(pid) == Some('S')
+}
+
 fn state(pid: i32) -> Option<char> {
     let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     line.rsplit_once(") ")?.1.chars().next()

@@ -134,7 +134,8 @@ impl Tracee {
         self.request(libc::PTRACE_GETREGS, 0, (&raw mut registers).addr())?;
         let operation = registers.rsi as i32 & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
         let waits = operation == libc::FUTEX_WAIT || operation == libc::FUTEX_WAIT_BITSET;
-        Ok(registers.rax == libc::SYS_futex as u64 && waits)
+        let one = registers.rax == libc::SYS_futex as u64 && waits;
+        Ok(one || registers.rax == libc::SYS_futex_waitv as u64)
     }
 
     /// The clock's code belongs to the kernel and takes a number of instructions that depends on the
@@ -191,6 +192,11 @@ impl Tracee {
             }
             self.request(libc::PTRACE_SYSCALL, 0, 0)?;
         }
+    }
+
+    /// Lets it run to where it enters or leaves the kernel.
+    pub(super) fn run_to_kernel(&self) -> Checked {
+        self.request(libc::PTRACE_SYSCALL, 0, 0).map(drop)
     }
 
     /// The head of its robust list: the first entry, and the pending one.

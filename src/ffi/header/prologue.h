@@ -31,6 +31,8 @@
  *     -EOWNERDEAD  the holder died; the lock is held
  *     -EDEADLK     waiting would never end
  *     -EPERM       not by this thread or process
+ *     -EOVERFLOW   released too often
+ *     -EPIPE       the barrier is broken
  *     -ESHUTDOWN   closed
  *     -ECHILD      a worker, task or child was lost
  *     -ESRCH       the process has ended
@@ -44,19 +46,24 @@
  * only tries (-EAGAIN), a positive one ends with -ETIMEDOUT and never early; other negatives are -EINVAL.
  * Signal handlers that run do not end a wait, unless the thread asked for it (forq_set_interruptible).
  *
- * Ownership. forq_mutex, forq_condvar and forq_backoff are used in place, and forq_process is declared by the caller: all
- * bytes zero is a free mutex, a condition variable without waiters, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
+ * Ownership. forq_mutex, forq_semaphore, forq_condvar, forq_event, forq_barrier and forq_backoff are used in place, and
+ * forq_process is declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
+ * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
  * _free(NULL) does nothing. No call uses the heap.
  *
  * Threads, forks, signals.
- *     object        threads of one process    processes                     child of a fork
- *     forq_mutex    yes                       yes, in MAP_SHARED memory     does not hold what its parent held
- *     forq_condvar  yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
- *     forq_backoff  one thread each           no                            its own copy
- *     forq_process  one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
- *     forq_pool     yes                       the one that made it          -EPERM, but for _free
+ *     object          threads of one process    processes                     child of a fork
+ *     forq_mutex      yes                       yes, in MAP_SHARED memory     does not hold what its parent held
+ *     forq_semaphore  yes                       yes, in MAP_SHARED memory     may use it
+ *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
+ *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
+ *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
+ *     forq_backoff    one thread each           no                            its own copy
+ *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
+ *     forq_pool       yes                       the one that made it          -EPERM, but for _free
  * A child of vfork or of a raw clone calls nothing of forq. All users of an object share one PID namespace.
- * In a signal handler only forq_strerror and forq_process_signal may be called. Nothing unwinds into C.
+ * In a signal handler only forq_strerror, forq_semaphore_release, forq_event_set, forq_event_is_set and forq_process_signal
+ * may be called. Nothing unwinds into C.
  */
 #ifndef FORQ_H
 #define FORQ_H

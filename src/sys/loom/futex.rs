@@ -11,7 +11,7 @@ use std::vec::Vec;
 use loom::sync::atomic::AtomicU64;
 use loom::thread::{self, Thread};
 
-use super::atomic::Ordering::Relaxed;
+use super::atomic::Ordering::{Relaxed, Release};
 use super::clock::Deadline;
 
 /// Nothing here sleeps for a time.
@@ -30,7 +30,7 @@ pub(crate) enum Wake {
 
 struct Sleeper {
     number: u64,
-    words: [usize; 2],
+    word: usize,
     groups: u32,
     thread: Thread,
 }
@@ -53,11 +53,16 @@ fn sleepers<R>(f: impl FnOnce(&mut Sleepers) -> R) -> R {
     SLEEPERS.with(|sleepers| f(&mut sleepers.borrow_mut()))
 }
 
-/// What the futex holds: read by an atomic change of nothing, which sees the latest value, as the kernel does.
-fn look(futex: *const u32) -> u32 {
+/// The word that a futex is half of, and where in it.
+fn word_of<'a>(futex: *const u32) -> (&'a AtomicU64, usize) {
     let half = futex.addr() & 4;
     // SAFETY: named by `atomic::modelled::futex`; the word lives as long as it is borrowed by who sleeps or wakes.
-    let word = unsafe { &*futex.cast::<u8>().wrapping_sub(half).cast::<AtomicU64>() };
+    (unsafe { &*futex.cast::<u8>().wrapping_sub(half).cast::<AtomicU64>() }, half)
+}
+
+/// What the futex holds: read by an atomic change of nothing, which sees the latest value, as the kernel does.
+fn look(futex: *const u32) -> u32 {
+    let (word, half) = word_of(futex);
     let bytes = word.fetch_or(0, Relaxed).to_ne_bytes();
     u32::from_ne_bytes([bytes[half], bytes[half + 1], bytes[half + 2], bytes[half + 3]])
 }
@@ -85,15 +90,42 @@ pub(crate) unsafe fn wait_among(
     if look(word) != expected {
         return Wake::Woken;
     }
-    sleep([word.addr(); 2], groups, (!deadline.is_forever()).then_some(word))
+    sleep(word.addr(), groups, (!deadline.is_forever()).then_some(word))
+}
+
+/// As in `sys/futex.rs`. Only the kernel wakes on the second word, at a death; and nobody dies here.
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe fn wait_either(
+    words: [(*const u32, u32); 2],
+    deadline: Deadline,
+    round: u32,
+) -> (Wake, bool) {
+    // SAFETY: the caller's contract.
+    (unsafe { wait(words[0].0, words[0].1, deadline, round) }, false)
+}
+
+/// As in `sys/futex.rs`: one step.
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe fn set_bit_0_and_wake_all(futex: *const u32) -> bool {
+    let (word, half) = word_of(futex);
+    let mut bits = [0; 8];
+    bits[half..half + 4].copy_from_slice(&1u32.to_ne_bytes());
+    word.fetch_or(u64::from_ne_bytes(bits), Release);
+    let name = futex.addr();
+    wake_if(|sleeper| sleeper.word == name, usize::MAX, false);
+    true
 }
 
 /// Until woken, or timed out by a clock that looks at `clocked` first.
-fn sleep(words: [usize; 2], groups: u32, clocked: Option<*const u32>) -> Wake {
+fn sleep(word: usize, groups: u32, clocked: Option<*const u32>) -> Wake {
     let thread = thread::current();
     let number = sleepers(|sleepers| {
         sleepers.last += 1;
-        sleepers.asleep.push(Sleeper { number: sleepers.last, words, groups, thread });
+        sleepers.asleep.push(Sleeper { number: sleepers.last, word, groups, thread });
         sleepers.last
     });
     let clock = clocked.map(|word| {
@@ -146,5 +178,5 @@ pub(crate) fn wake_among(word: *const u32, count: i32, groups: u32) -> usize {
     // So that loom lets others run between the change of the word and this.
     look(word);
     let name = word.addr();
-    wake_if(|sleeper| sleeper.words.contains(&name) && sleeper.groups & groups != 0, count as usize, false)
+    wake_if(|sleeper| sleeper.word == name && sleeper.groups & groups != 0, count as usize, false)
 }

@@ -26,6 +26,11 @@ pub(crate) fn current() -> &'static Thread {
     THREAD.with(|thread| unsafe { &*core::ptr::from_ref(thread) })
 }
 
+/// There are no handlers.
+pub(crate) fn in_handler() -> Option<&'static Thread> {
+    None
+}
+
 /// There are no forks.
 pub(crate) fn generation() -> u64 {
     1
@@ -62,6 +67,12 @@ impl Thread {
     /// # Safety
     /// None is needed.
     pub(crate) unsafe fn set_pending(&self, _node: &Node) {}
+
+    /// # Safety
+    /// None is needed.
+    pub(crate) unsafe fn bequeath(&self, _word: *const u32) -> bool {
+        false
+    }
 
     pub(crate) fn clear_pending(&self) {}
 

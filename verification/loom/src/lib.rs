@@ -4,8 +4,11 @@
 //! `verification/loom.sh` runs them, and shows that they find planted faults. Without `--cfg loom` there is nothing here.
 #![cfg(all(test, loom))]
 
+mod barrier;
 mod condvar;
+mod event;
 mod mutex;
+mod semaphore;
 
 use std::time::Duration;
 

@@ -1,0 +1,304 @@
+//! Operations in contexts: the rows of the table.
+
+use std::time::Duration;
+
+use forq::Error;
+
+use super::scene::{Kind, Scene};
+
+/// Past before the victim, stepped, comes to the futex call; a short sleep when it is not.
+const SOON: Duration = Duration::from_micros(100);
+
+/// When a third process does something in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Between {
+    /// Between the victim's last instruction and its death.
+    BeforeDeath,
+    /// Between the death and the first step of whoever was woken.
+    AfterDeath,
+}
+
+/// What a third process does, and how many permits it gives (or takes: negative) by it.
+pub(super) type Deed = fn(&Scene) -> i64;
+
+/// One row.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Plan {
+    pub(in super::super) operation: &'static str,
+    pub(in super::super) context: &'static str,
+    pub(super) kind: Kind,
+    /// How the victim finds the object, without sleepers.
+    pub(super) prepare: Deed,
+    /// What the victim does; true: it went as it must when it is not killed.
+    pub(super) act: fn(&Scene) -> bool,
+    /// Permits that the victim gives, or takes (negative), if it comes so far.
+    pub(super) permits: i64,
+    /// The victim sleeps, until this is done.
+    pub(super) waker: Option<Deed>,
+    /// The victim's thread is not known to the library yet.
+    pub(super) first_use: bool,
+    pub(super) sleepers: usize,
+    /// They come when the victim sleeps, not before it begins.
+    pub(super) behind: bool,
+    pub(super) between: Option<(Between, Deed)>,
+    /// Parties of the barrier besides sleepers and victim.
+    pub(super) missing: u32,
+}
+
+impl Plan {
+    pub(super) fn parties(&self) -> u32 {
+        self.sleepers as u32 + 1 + self.missing
+    }
+
+    const fn ahead(self, sleepers: usize) -> Self {
+        let context = ["alone", "sleeper", "two sleepers", "three sleepers"][sleepers];
+        Self { sleepers, context, ..self }
+    }
+
+    const fn behind(self, sleepers: usize) -> Self {
+        let context = ["alone", "sleeper behind", "two sleepers behind"][sleepers];
+        Self { sleepers, behind: true, context, ..self }
+    }
+
+    const fn then(self, when: Between, deed: Deed, context: &'static str) -> Self {
+        Self { between: Some((when, deed)), context, ..self }
+    }
+
+    const fn woken_by(self, waker: Deed) -> Self {
+        Self { waker: Some(waker), ..self }
+    }
+}
+
+const fn plan(operation: &'static str, kind: Kind, act: fn(&Scene) -> bool) -> Plan {
+    Plan {
+        operation,
+        context: "alone",
+        kind,
+        prepare: nothing,
+        act,
+        permits: 0,
+        waker: None,
+        first_use: false,
+        sleepers: 0,
+        behind: false,
+        between: None,
+        missing: 0,
+    }
+}
+
+fn nothing(_: &Scene) -> i64 {
+    0
+}
+
+fn give_one(scene: &Scene) -> i64 {
+    scene.semaphore.release(1).map_or(0, |()| 1)
+}
+
+fn give_two(scene: &Scene) -> i64 {
+    scene.semaphore.release(2).map_or(0, |()| 2)
+}
+
+fn take_one(scene: &Scene) -> i64 {
+    scene.semaphore.try_acquire().map_or(0, |()| -1)
+}
+
+fn give_up(scene: &Scene) -> i64 {
+    scene.semaphore.acquire_timeout(SOON).map_or(0, |()| -1)
+}
+
+fn set(scene: &Scene) -> i64 {
+    scene.event.set();
+    0
+}
+
+fn set_and_clear(scene: &Scene) -> i64 {
+    scene.event.set();
+    scene.event.clear();
+    0
+}
+
+fn clear(scene: &Scene) -> i64 {
+    scene.event.clear();
+    0
+}
+
+fn reset(scene: &Scene) -> i64 {
+    scene.barrier.reset();
+    0
+}
+
+fn abort(scene: &Scene) -> i64 {
+    scene.barrier.abort();
+    0
+}
+
+fn come_last(scene: &Scene) -> i64 {
+    let _ = scene.barrier.try_wait();
+    0
+}
+
+/// All rows, in the order of the table.
+pub(in super::super) fn all() -> Vec<Plan> {
+    [semaphores(), events(), barriers()].concat()
+}
+
+fn semaphores() -> Vec<Plan> {
+    use Between::{AfterDeath, BeforeDeath};
+    use Kind::Semaphore;
+    const TAKES_BEFORE: &str = "sleeper, another takes before the death";
+    const TAKES_AFTER: &str = "sleeper, another takes after the death";
+    const GIVES_BEFORE: &str = "sleeper, another gives before the death";
+    const GIVES_AFTER: &str = "sleeper, another gives after the death";
+
+    let free = Plan {
+        prepare: give_two,
+        permits: -1,
+        ..plan("semaphore: acquire", Semaphore, |scene| scene.semaphore.acquire().is_ok())
+    };
+    let wait = Plan {
+        permits: -1,
+        ..plan("semaphore: wait, acquire", Semaphore, |scene| scene.semaphore.acquire().is_ok())
+    };
+    let one = wait.woken_by(give_one);
+    let time_out = Plan {
+        permits: -1,
+        ..plan("semaphore: acquire_timeout, gives up", Semaphore, |scene| {
+            scene.semaphore.acquire_timeout(SOON) == Err(Error::TimedOut)
+        })
+    };
+    let release = Plan {
+        permits: 1,
+        ..plan("semaphore: release 1", Semaphore, |scene| scene.semaphore.release(1).is_ok())
+    };
+    let three = Plan {
+        permits: 3,
+        ..plan("semaphore: release 3", Semaphore, |scene| scene.semaphore.release(3).is_ok())
+    };
+    let first = Plan { operation: "semaphore: first release of a process", first_use: true, ..release };
+    vec![
+        free,
+        one,
+        one.behind(1),
+        one.behind(1).then(BeforeDeath, take_one, "sleeper behind, another takes before the death"),
+        one.behind(1).then(AfterDeath, take_one, "sleeper behind, another takes after the death"),
+        one.behind(1).then(BeforeDeath, give_one, "sleeper behind, another gives before the death"),
+        wait.woken_by(give_two).behind(2),
+        wait.woken_by(give_two).ahead(1),
+        time_out,
+        time_out.ahead(1),
+        time_out.ahead(1).then(BeforeDeath, give_one, GIVES_BEFORE),
+        time_out.ahead(1).then(AfterDeath, give_one, GIVES_AFTER),
+        release,
+        release.ahead(1),
+        release.ahead(1).then(BeforeDeath, take_one, TAKES_BEFORE),
+        release.ahead(1).then(AfterDeath, take_one, TAKES_AFTER),
+        release.ahead(1).then(BeforeDeath, give_one, GIVES_BEFORE),
+        release.ahead(1).then(BeforeDeath, give_up, "sleeper, another gives up or takes before the death"),
+        release.ahead(2),
+        release.ahead(2).then(BeforeDeath, take_one, "two sleepers, another takes before the death"),
+        release.ahead(2).then(AfterDeath, take_one, "two sleepers, another takes after the death"),
+        three.ahead(3),
+        three.ahead(3).then(BeforeDeath, take_one, "three sleepers, another takes before the death"),
+        first,
+        first.ahead(1),
+    ]
+}
+
+fn events() -> Vec<Plan> {
+    use Between::{AfterDeath, BeforeDeath};
+    use Kind::Event;
+    let set_it = plan("event: set", Event, |scene| {
+        scene.event.set();
+        true
+    });
+    let wait = plan("event: wait", Event, |scene| scene.event.wait().is_ok()).woken_by(set);
+    let brief = Plan { operation: "event: wait, set and cleared at once", ..wait }.woken_by(set_and_clear);
+    let time_out = plan("event: wait_timeout, gives up", Event, |scene| {
+        scene.event.wait_timeout(SOON) == Err(Error::TimedOut)
+    });
+    let clear_it = Plan {
+        prepare: set,
+        ..plan("event: clear", Event, |scene| {
+            scene.event.clear();
+            true
+        })
+    };
+    vec![
+        set_it,
+        set_it.ahead(1),
+        set_it.ahead(1).then(BeforeDeath, clear, "sleeper, another clears before the death"),
+        set_it.ahead(1).then(AfterDeath, clear, "sleeper, another clears after the death"),
+        set_it.ahead(1).then(BeforeDeath, set_and_clear, "sleeper, another sets and clears before the death"),
+        set_it.ahead(2),
+        Plan { operation: "event: first set of a process", first_use: true, ..set_it }.ahead(1),
+        wait,
+        wait.behind(1),
+        wait.ahead(1).then(BeforeDeath, clear, "sleeper, another clears before the death"),
+        brief,
+        brief.behind(1),
+        time_out,
+        time_out.ahead(1),
+        time_out.ahead(1).then(
+            BeforeDeath,
+            set_and_clear,
+            "sleeper, another sets and clears before the death",
+        ),
+        clear_it,
+        clear_it.then(BeforeDeath, set, "another sets before the death"),
+    ]
+}
+
+fn barriers() -> Vec<Plan> {
+    use Between::{AfterDeath, BeforeDeath};
+    use Kind::Barrier;
+    const RESETS_BEFORE: &str = "sleeper, another resets before the death";
+    const RESETS_AFTER: &str = "sleeper, another resets after the death";
+
+    let wait = Plan { missing: 1, ..plan("barrier: wait", Barrier, |scene| scene.barrier.wait().is_ok()) }
+        .woken_by(come_last);
+    let last = plan("barrier: wait, the last to come", Barrier, |scene| scene.barrier.wait().is_ok());
+    let time_out = Plan {
+        missing: 1,
+        ..plan("barrier: wait_timeout, gives up", Barrier, |scene| {
+            scene.barrier.wait_timeout(SOON) == Err(Error::TimedOut)
+        })
+    };
+    let aborted = Plan {
+        missing: 1,
+        ..plan("barrier: abort", Barrier, |scene| {
+            scene.barrier.abort();
+            true
+        })
+    };
+    let whole = Plan {
+        missing: 1,
+        ..plan("barrier: reset", Barrier, |scene| {
+            scene.barrier.reset();
+            true
+        })
+    };
+    let mut rows = vec![
+        wait,
+        wait.ahead(1),
+        wait.ahead(1).then(BeforeDeath, reset, RESETS_BEFORE),
+        wait.ahead(1).then(BeforeDeath, abort, "sleeper, another aborts before the death"),
+        wait.ahead(1).then(BeforeDeath, come_last, "sleeper, the last one comes before the death"),
+        wait.ahead(1).then(AfterDeath, reset, RESETS_AFTER),
+        last,
+        last.ahead(1),
+        last.ahead(2),
+        last.ahead(1).then(BeforeDeath, reset, RESETS_BEFORE),
+        last.ahead(1).then(BeforeDeath, abort, "sleeper, another aborts before the death"),
+        last.ahead(1).then(AfterDeath, reset, RESETS_AFTER),
+    ];
+    for plan in [time_out, aborted, whole] {
+        rows.extend([
+            plan,
+            plan.ahead(1),
+            plan.ahead(2),
+            plan.ahead(1).then(BeforeDeath, reset, RESETS_BEFORE),
+            plan.ahead(1).then(AfterDeath, reset, RESETS_AFTER),
+        ]);
+    }
+    rows
+}

@@ -1,0 +1,268 @@
+//! One trial: a fresh scene, a victim, and the way to the point of its death; and all of a row.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use forq::Shared;
+
+use super::super::failure::{Checked, Failure};
+use super::super::row::{Share, Tally};
+use super::super::symbol;
+use super::super::system::{self, Change};
+use super::super::tracee::{self, Step, Tracee};
+use super::super::trap::trap;
+use super::plan::{Between, Plan};
+use super::scene::Scene;
+use super::sleepers::Sleepers;
+
+/// After so many failures the rest of a row is not tried: each lost wake-up takes the watchdog's time.
+const ENOUGH: u64 = 3;
+
+/// Where the victim is killed.
+#[derive(Clone, Copy, Debug)]
+enum Kill {
+    /// Before this instruction.
+    Before(usize),
+    /// Asleep in the kernel, in this instruction.
+    Inside(usize),
+}
+
+/// The way of a victim that is not killed.
+#[derive(Default)]
+struct Path {
+    addresses: Vec<usize>,
+    /// Whether no earlier instruction had this address.
+    is_new: Vec<bool>,
+    /// Instructions before which a kill differs from all earlier ones.
+    points: Vec<usize>,
+    sleeps_at: Option<usize>,
+    /// Up to here the way is the same every time, and concerns nobody else.
+    calm: usize,
+}
+
+/// Everybody in one trial. All are killed when it is dropped.
+pub(super) struct Trial<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) scene: Shared<Scene>,
+    pub(super) sleepers: Sleepers,
+    victim: Option<Tracee>,
+    at: usize,
+    came: bool,
+    /// Permits that all but victim and sleepers have given, less those that they have taken.
+    pub(super) given: i64,
+}
+
+impl<'a> Trial<'a> {
+    fn new(plan: &'a Plan) -> Checked<Self> {
+        let scene = Scene::new(plan.parties());
+        let given = (plan.prepare)(&scene);
+        let mut trial =
+            Self { plan, scene, sleepers: Sleepers::default(), victim: None, at: 0, came: false, given };
+        if !plan.behind {
+            trial.sleepers_come()?;
+        }
+        let (scene, plan) = (&trial.scene, trial.plan);
+        trial.victim = Some(Tracee::start(|| {
+            if !plan.first_use {
+                scene.warm_up();
+            }
+            trap();
+            let as_meant = (plan.act)(scene);
+            trap();
+            i32::from(!as_meant)
+        })?);
+        Ok(trial)
+    }
+
+    fn sleepers_come(&mut self) -> Checked {
+        let leashed = self.plan.between.is_some_and(|(when, _)| when == Between::AfterDeath);
+        while !self.came && self.sleepers.len() < self.plan.sleepers {
+            self.sleepers.come(&self.scene, self.plan.kind, leashed)?;
+        }
+        self.came = true;
+        Ok(())
+    }
+
+    fn victim(&self) -> Checked<&Tracee> {
+        self.victim.as_ref().ok_or_else(|| Failure::Harness("the victim is gone".into()))
+    }
+
+    /// One instruction. False: the victim sleeps in it.
+    fn step(&mut self, address: usize) -> Checked<bool> {
+        let may_sleep = self.plan.waker.is_some();
+        let step = self.victim()?.step(address, |pid| may_sleep && system::is_asleep_anywhere(pid))?;
+        if step == Step::Asleep {
+            return Ok(false);
+        }
+        self.at += 1;
+        if Tracee::is_system_call(address) {
+            // It may have woken some.
+            self.sleepers.settle()?;
+        }
+        Ok(true)
+    }
+
+    /// The victim sleeps: whoever comes behind it comes, then it is woken.
+    fn wake_victim(&mut self) -> Checked {
+        self.sleepers_come()?;
+        if let Some(waker) = self.plan.waker {
+            self.given += waker(&self.scene);
+        }
+        if !self.victim()?.awake()? {
+            return Err(Failure::SleptOn("the victim itself".into()));
+        }
+        self.at += 1;
+        self.sleepers.settle()
+    }
+
+    fn record(&mut self, seen: &mut HashSet<u64>) -> Checked<Path> {
+        let head = tracee::robust_head();
+        let mut path = Path::default();
+        let mut before: HashMap<usize, usize> = HashMap::new();
+        loop {
+            let address = self.victim()?.at()?;
+            path.is_new.push(before.insert(address, self.at).is_none());
+            path.addresses.push(address);
+            if seen.insert(self.fate(head, address)?) {
+                path.points.push(self.at);
+            }
+            if Tracee::is_at_trap(address) {
+                break;
+            }
+            let words = self.scene.words();
+            if !self.step(address)? {
+                path.sleeps_at = Some(self.at);
+                self.wake_victim()?;
+            }
+            if path.calm + 1 == self.at && words == self.scene.words() && path.sleeps_at.is_none() {
+                path.calm = self.at;
+            }
+        }
+        if path.sleeps_at.is_some() == self.plan.waker.is_some() {
+            Ok(path)
+        } else {
+            Err(Failure::Harness("the operation did not go the way that is to be tested".into()))
+        }
+    }
+
+    /// A fingerprint of all that the aftermath of a kill here can depend on.
+    fn fate(&self, head: usize, address: usize) -> Checked<u64> {
+        let pending = self.victim()?.robust_list(head)?[1];
+        let mut state = DefaultHasher::new();
+        let rest = (address, self.sleepers.ended(), self.came);
+        (self.scene.words(), self.scene.distance(pending), pending == 0, rest).hash(&mut state);
+        Ok(state.finish())
+    }
+
+    fn advance(&mut self, path: &Path, kill: Kill) -> Checked {
+        let (Kill::Before(goal) | Kill::Inside(goal)) = kill;
+        // At full speed as far as nothing happens.
+        let calm = goal.min(path.calm);
+        if let Some(anchor) = (8..=calm).rev().find(|&at| path.is_new[at]) {
+            self.victim()?.run_to(path.addresses[anchor])?;
+            self.at = anchor;
+        }
+        loop {
+            let address = self.victim()?.at()?;
+            let arrived = self.at >= goal && !matches!(kill, Kill::Inside(_));
+            if arrived || Tracee::is_at_trap(address) {
+                return Ok(());
+            }
+            if !self.step(address)? {
+                if self.at >= goal {
+                    return self.sleepers_come();
+                }
+                self.wake_victim()?;
+            }
+        }
+    }
+
+    /// Kills the victim where it stands, or lets it go on to its end if `survives`; then nobody may sleep on who
+    /// need not, and all accounts must close.
+    fn finish(&mut self, survives: bool) -> Checked {
+        self.sleepers_come()?;
+        if let Some((Between::BeforeDeath, deed)) = self.plan.between {
+            self.given += deed(&self.scene);
+        }
+        let Some(victim) = self.victim.take() else { return self.victim().map(drop) };
+        if survives {
+            victim.release()?;
+            match system::wait(victim.pid()) {
+                Some(Change::Exited(0)) => {}
+                end => return Err(Failure::Harness(format!("the victim, not killed, ended by {end:?}"))),
+            }
+        } else if !system::kill_and_reap(victim.pid()) {
+            return Err(Failure::Harness("the victim does not die".into()));
+        }
+        if let Some((Between::AfterDeath, deed)) = self.plan.between {
+            self.given += deed(&self.scene);
+        }
+        self.sleepers.unleash()?;
+        self.aftermath()
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if let Some(victim) = self.victim.take() {
+            system::kill_and_reap(victim.pid());
+        }
+    }
+}
+
+/// Runs the share of a row. `fails` is told of each failure, and whether to go on.
+pub(in super::super) fn run(plan: &Plan, share: Share, fails: &mut dyn FnMut(&str) -> bool) -> Tally {
+    let mut tally = Tally::default();
+    let recorded = again(|| {
+        let mut trial = Trial::new(plan)?;
+        let path = trial.record(&mut HashSet::new())?;
+        trial.finish(true)?;
+        Ok(path)
+    });
+    let name = |place: &str, failure: &Failure| {
+        format!("FAILED {} / {}: {place}: {failure}", plan.operation, plan.context)
+    };
+    let path = match recorded {
+        Ok(path) => path,
+        Err(failure) => {
+            fails(&name("not killed", &failure));
+            return Tally { failures: 1, ..tally };
+        }
+    };
+    tally.instructions = path.addresses.len() as u64 - 1;
+    let mut kills: Vec<Kill> = path.points.iter().map(|&point| Kill::Before(point)).collect();
+    kills.extend(path.sleeps_at.map(Kill::Inside));
+    for kill in kills.into_iter().skip(share.index).step_by(share.workers) {
+        let result = again(|| {
+            let mut trial = Trial::new(plan)?;
+            trial.advance(&path, kill)?;
+            trial.finish(false)
+        });
+        tally.kills += 1;
+        if let Err(failure) = result {
+            let (Kill::Before(at) | Kill::Inside(at)) = kill;
+            let place = format!("{kill:?} of {}, {}", tally.instructions, symbol::of(path.addresses[at]));
+            tally.failures += 1;
+            if !fails(&name(&place, &failure)) || tally.failures >= ENOUGH {
+                break;
+            }
+        }
+    }
+    tally
+}
+
+/// A way that differs once (an interrupted system call) is tried again; and nobody may be left.
+fn again<T>(mut attempt: impl FnMut() -> Checked<T>) -> Checked<T> {
+    const TRIES: usize = 5;
+    let mut result = attempt();
+    for _ in 1..TRIES {
+        if !matches!(result, Err(Failure::OtherPath(_))) {
+            break;
+        }
+        result = attempt();
+    }
+    if system::has_children() && result.is_ok() {
+        return Err(Failure::Account("a process is left".into()));
+    }
+    result
+}
