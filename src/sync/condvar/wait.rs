@@ -2,7 +2,7 @@
 //!
 //! Between processes the usual ways are closed. A list of waiters is made of pointers; a notifier that hands
 //! over to a waiter waits for it, and hangs when it is killed. So nobody waits here for the one that it wakes,
-//! and all that is known of waiters is how many there are (see [`state`](super::state)).
+//! and all that is known of waiters is how many there are (see [`state`]).
 //!
 //! **Claims come last.** A waiter that finds itself granted first takes the mutex, and only then its credit. Killed
 //! before, it leaves the credit to the others, who find it when their sleep ends; killed after, it
