@@ -18,9 +18,10 @@ use super::round::{ARRIVED, GENERATION, State};
 use super::will::Will;
 use crate::error::{Error, Result};
 use crate::shared::Shareable;
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::atomic::{AtomicU32, Ordering, const_fn, modelled::AtomicU64};
 use crate::sys::clock::Deadline;
 use crate::sys::futex::{self, Wake};
+use crate::sys::is_planted;
 
 /// A meeting point for a fixed number of parties, of any processes: each waits until all have come.
 ///
@@ -58,6 +59,7 @@ pub struct Barrier {
     _name: [u8; 8],
     _rest: [u64; 4],
 }
+#[cfg(not(loom))]
 static_assertions::const_assert_eq!(size_of::<Barrier>(), 64);
 
 // SAFETY: atomics, any bytes of which are a value; nothing of this process.
@@ -67,21 +69,23 @@ impl Barrier {
     /// The most parties that there can be: 2^15 - 1.
     pub const MAX_PARTIES: u32 = ARRIVED;
 
-    /// One for so many parties.
-    ///
-    /// # Panics
-    /// If `parties` is 0 or above [`Barrier::MAX_PARTIES`].
-    #[must_use]
-    pub const fn new(parties: u32) -> Self {
-        assert!(parties != 0 && parties <= Self::MAX_PARTIES, "from 1 to 2^15 - 1 parties");
-        Self {
-            state: AtomicU64::new(0),
-            relay: AtomicU32::new(0),
-            parties: AtomicU32::new(parties),
-            last_in_vain: AtomicU32::new(0),
-            _unused: 0,
-            _name: [0; 8],
-            _rest: [0; 4],
+    const_fn! {
+        /// One for so many parties.
+        ///
+        /// # Panics
+        /// If `parties` is 0 or above [`Barrier::MAX_PARTIES`].
+        #[must_use]
+        pub const fn new(parties: u32) -> Self {
+            assert!(parties != 0 && parties <= Self::MAX_PARTIES, "from 1 to 2^15 - 1 parties");
+            Self {
+                state: AtomicU64::new(0),
+                relay: AtomicU32::new(0),
+                parties: AtomicU32::new(parties),
+                last_in_vain: AtomicU32::new(0),
+                _unused: 0,
+                _name: [0; 8],
+                _rest: [0; 4],
+            }
         }
     }
 
@@ -92,7 +96,8 @@ impl Barrier {
 
     fn exchange(&self, from: State, to: State) -> bool {
         // Each arrival hands on what those before it have written; the last one hands it to all.
-        self.state.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let success = if is_planted("relaxed_barrier") { Ordering::Relaxed } else { Ordering::AcqRel };
+        self.state.compare_exchange(from.0, to.0, success, Ordering::Relaxed).is_ok()
     }
 
     fn will(&self) -> Will {

@@ -10,7 +10,7 @@ use super::mutex::{LockError, LockResult, MutexGuard};
 use super::raw::Acquired;
 use crate::error::Error;
 use crate::shared::Shareable;
-use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::atomic::{AtomicU32, const_fn, modelled::AtomicU64};
 use crate::sys::clock::Deadline;
 pub(crate) use wait::{Ended, Waited};
 
@@ -58,6 +58,7 @@ pub struct Condvar {
     debt: AtomicU32,
     _room: [u32; 13],
 }
+#[cfg(not(loom))]
 static_assertions::const_assert_eq!(size_of::<Condvar>(), 64);
 
 // SAFETY: atomics; any bytes are a condition variable, and zero bytes one without waiters.
@@ -79,10 +80,12 @@ impl WaitTimeoutResult {
 pub type WaitTimeout<'a, T> = (MutexGuard<'a, T>, WaitTimeoutResult);
 
 impl Condvar {
-    /// Nobody waits.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { state: AtomicU64::new(0), debt: AtomicU32::new(0), _room: [0; 13] }
+    const_fn! {
+        /// Nobody waits.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { state: AtomicU64::new(0), debt: AtomicU32::new(0), _room: [0; 13] }
+        }
     }
 
     /// Makes it one without waiters.

@@ -44,6 +44,10 @@ pub(super) struct Edge {
 }
 
 impl Edge {
+    pub(super) const fn new() -> Self {
+        Self { waiter: AtomicU64::new(0), distance: AtomicU64::new(0) }
+    }
+
     fn leave(&self, waiter: u64, distance: u64) {
         self.clear();
         self.distance.store(distance, Ordering::Relaxed);

@@ -19,9 +19,10 @@ use super::backoff::Backoff;
 use super::halves::{self, Halves};
 use crate::error::{Error, Result};
 use crate::shared::Shareable;
-use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::atomic::{Ordering, const_fn, modelled::AtomicU64};
 use crate::sys::clock::Deadline;
 use crate::sys::futex::{self, Wake};
+use crate::sys::is_planted;
 
 /// A flag that is set and cleared, and that the threads of any processes wait for.
 ///
@@ -51,6 +52,7 @@ pub struct Event {
     _name: [u8; 8],
     _rest: [u64; 5],
 }
+#[cfg(not(loom))]
 static_assertions::const_assert_eq!(size_of::<Event>(), 64);
 
 // SAFETY: atomics, any bytes of which are a value; nothing of this process.
@@ -97,10 +99,12 @@ impl State {
 }
 
 impl Event {
-    /// One that is not set.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { state: AtomicU64::new(0), _unused: 0, _name: [0; 8], _rest: [0; 5] }
+    const_fn! {
+        /// One that is not set.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { state: AtomicU64::new(0), _unused: 0, _name: [0; 8], _rest: [0; 5] }
+        }
     }
 
     fn load(&self, order: Ordering) -> State {
@@ -108,6 +112,7 @@ impl Event {
     }
 
     fn exchange(&self, from: State, to: State, success: Ordering) -> bool {
+        let success = if is_planted("relaxed_event") { Ordering::Relaxed } else { success };
         self.state.compare_exchange(from.0, to.0, success, Ordering::Relaxed).is_ok()
     }
 

@@ -1,7 +1,7 @@
 //! The shape of the states of semaphore, event and barrier: 64 bits, changed only as a whole, the first
 //! half of which, in memory, is what sleepers sleep on. The same on both endiannesses.
 
-use crate::sys::atomic::AtomicU64;
+use crate::sys::atomic::modelled::{self, AtomicU64};
 
 /// A value of such a state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Halves {
 
 /// The address of the half that is slept on. Only the kernel accesses it by itself.
 pub(super) fn futex(state: &AtomicU64) -> *const u32 {
-    state.as_ptr().cast_const().cast()
+    modelled::futex(state, 0)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::raw::{Acquired, RawMutex};
 use super::statistics::MutexStatistics;
 use crate::error::{Error, Result};
 use crate::shared::Shareable;
+use crate::sys::atomic::const_fn;
 use crate::sys::clock::Deadline;
 use crate::sys::proc;
 use crate::sys::thread::{self, Thread};
@@ -153,9 +154,11 @@ impl<G: core::fmt::Debug> std::error::Error for LockError<G> {}
 pub type LockResult<'a, T> = core::result::Result<MutexGuard<'a, T>, LockError<MutexGuard<'a, T>>>;
 
 impl<T> Mutex<T> {
-    /// A free lock around `value`. Moved into [`Shared`](crate::Shared) it becomes process-shared.
-    pub const fn new(value: T) -> Self {
-        Self { raw: RawMutex::new_private(), value: UnsafeCell::new(value) }
+    const_fn! {
+        /// A free lock around `value`. Moved into [`Shared`](crate::Shared) it becomes process-shared.
+        pub const fn new(value: T) -> Self {
+            Self { raw: RawMutex::new_private(), value: UnsafeCell::new(value) }
+        }
     }
 }
 

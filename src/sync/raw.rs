@@ -13,8 +13,9 @@ use super::deadlock::Edge;
 use super::state::{self, State};
 use super::statistics::MutexStatistics;
 use crate::error::{Error, Result};
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_fn, modelled};
 use crate::sys::clock::Deadline;
+use crate::sys::is_planted;
 use crate::sys::robust::Node;
 use crate::sys::thread::{self, Thread};
 
@@ -32,7 +33,7 @@ pub(crate) const ANY_RELEASE: u32 = 4;
 /// who wait write the cold line by atomic additions. All counters are Relaxed: they order nothing.
 #[repr(C, align(64))]
 pub(crate) struct RawMutex {
-    pub(super) state: AtomicU64,
+    pub(super) state: modelled::AtomicU64,
     /// (holder) The holder's process below, the low half of its `turns` above: valid while that is the number of turns.
     /// One store at taking; ended by the one that counts the turn.
     stamp: AtomicU64,
@@ -66,7 +67,7 @@ pub(crate) struct RawMutex {
 /// Where the list pointers point, from the start of the lock.
 pub(super) const NEXT_OFFSET: usize = 32;
 
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(target_pointer_width = "64", not(loom)))]
 mod layout {
     use super::*;
     use core::mem::offset_of;
@@ -99,21 +100,44 @@ pub(crate) enum Acquired {
 }
 
 impl RawMutex {
-    /// One that is not yet in shared memory.
-    pub(crate) const fn new_private() -> Self {
-        Self::with_flags(PRIVATE)
+    const_fn! {
+        /// One that is not yet in shared memory.
+        pub(crate) const fn new_private() -> Self {
+            // There loom's models would miss the short paths; nothing is linked in any case.
+            Self::with_flags(if cfg!(loom) { 0 } else { PRIVATE })
+        }
     }
 
-    /// One that is not yet in shared memory, which its holder may lock again.
-    pub(crate) const fn new_private_recursive() -> Self {
-        Self::with_flags(PRIVATE | RECURSIVE)
+    const_fn! {
+        /// One that is not yet in shared memory, which its holder may lock again.
+        pub(crate) const fn new_private_recursive() -> Self {
+            Self::with_flags(PRIVATE | RECURSIVE)
+        }
     }
 
-    const fn with_flags(flags: u32) -> Self {
-        // SAFETY: every field is valid when zero: integers, and a node of two null pointers.
-        let mutex: Self = unsafe { core::mem::zeroed() };
-        let state = if flags == 0 { State::FREE } else { State::SPECIAL };
-        Self { state: AtomicU64::new(state.0), flags: AtomicU32::new(flags), ..mutex }
+    const_fn! {
+        const fn with_flags(flags: u32) -> Self {
+            let state = if flags == 0 { State::FREE } else { State::SPECIAL };
+            Self {
+                state: modelled::AtomicU64::new(state.0),
+                stamp: AtomicU64::new(0),
+                turns: AtomicU64::new(0),
+                node: Node::new(),
+                contended: AtomicU64::new(0),
+                leaker: AtomicU32::new(0),
+                flags: AtomicU32::new(flags),
+                depth: AtomicU32::new(0),
+                _hot: 0,
+                slept: AtomicU64::new(0),
+                waited_ns: AtomicU64::new(0),
+                waited_max_ns: AtomicU64::new(0),
+                holder_deaths: AtomicU64::new(0),
+                useless_wakes: AtomicU32::new(0),
+                hot: AtomicU32::new(0),
+                edge: Edge::new(),
+                _name: [0; 8],
+            }
+        }
     }
 
     pub(super) const EDGE_OFFSET: usize = core::mem::offset_of!(Self, edge);
@@ -166,18 +190,14 @@ impl RawMutex {
     /// Replaces one state by another, seeing all that happened before the last release.
     pub(super) fn take(&self, from: State, to: State) -> core::result::Result<(), State> {
         // Acquire pairs with the Release of `change`. The kernel's own change at a death is ordered by the kernel.
-        self.state
-            .compare_exchange(from.0, to.0, Ordering::Acquire, Ordering::Relaxed)
-            .map(drop)
-            .map_err(State)
+        let ordering = if is_planted("relaxed_take") { Ordering::Relaxed } else { Ordering::Acquire };
+        self.state.compare_exchange(from.0, to.0, ordering, Ordering::Relaxed).map(drop).map_err(State)
     }
 
     /// Replaces one state by another, letting all that happened before be seen by the next taker.
     pub(super) fn change(&self, from: State, to: State) -> core::result::Result<(), State> {
-        self.state
-            .compare_exchange(from.0, to.0, Ordering::Release, Ordering::Relaxed)
-            .map(drop)
-            .map_err(State)
+        let ordering = if is_planted("relaxed_release") { Ordering::Relaxed } else { Ordering::Release };
+        self.state.compare_exchange(from.0, to.0, ordering, Ordering::Relaxed).map(drop).map_err(State)
     }
 
     /// Takes the lock if it is plain and free; else [`RawMutex::lock_slow`] is to be called.

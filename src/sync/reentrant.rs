@@ -10,6 +10,7 @@ use super::raw::{Acquired, RawMutex};
 use super::statistics::MutexStatistics;
 use crate::error::Error;
 use crate::shared::Shareable;
+use crate::sys::atomic::const_fn;
 use crate::sys::clock::Deadline;
 use crate::sys::{proc, thread};
 
@@ -58,9 +59,11 @@ pub type ReentrantLockResult<'a, T> =
     core::result::Result<ReentrantMutexGuard<'a, T>, LockError<ReentrantMutexGuard<'a, T>>>;
 
 impl<T> ReentrantMutex<T> {
-    /// A free lock around `value`. Moved into [`Shared`](crate::Shared) it becomes process-shared.
-    pub const fn new(value: T) -> Self {
-        Self { raw: RawMutex::new_private_recursive(), value }
+    const_fn! {
+        /// A free lock around `value`. Moved into [`Shared`](crate::Shared) it becomes process-shared.
+        pub const fn new(value: T) -> Self {
+            Self { raw: RawMutex::new_private_recursive(), value }
+        }
     }
 }
 

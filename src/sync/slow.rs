@@ -6,7 +6,7 @@ use super::state::{self, State};
 use super::useless::Useless;
 use super::waiter::Waiter;
 use crate::error::{Error, Result};
-use crate::sys::atomic::Ordering;
+use crate::sys::atomic::{Ordering, modelled};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::futex::{self, Wake};
 use crate::sys::proc;
@@ -22,7 +22,7 @@ enum End {
 
 impl RawMutex {
     pub(super) fn futex(&self) -> *const u32 {
-        self.state.as_ptr().cast_const().cast::<u8>().wrapping_add(state::FUTEX_BYTE).cast()
+        modelled::futex(&self.state, state::FUTEX_BYTE)
     }
 
     /// What a taker adds to the state.

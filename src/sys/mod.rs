@@ -6,6 +6,7 @@ pub(crate) mod cpu;
 pub(crate) mod errno;
 pub(crate) mod fd;
 pub(crate) mod fork;
+#[cfg_attr(loom, path = "loom/futex.rs")]
 pub(crate) mod futex;
 pub(crate) mod map;
 pub(crate) mod once;
@@ -16,5 +17,20 @@ pub(crate) mod proc;
 pub(crate) mod robust;
 pub(crate) mod signal;
 pub(crate) mod stdio;
+#[cfg_attr(loom, path = "loom/thread.rs")]
 pub(crate) mod thread;
 mod tls;
+
+/// Whether a fault is planted, so that it is shown to be found. Under loom `FORQ_FAULT` says which; otherwise none is.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(crate) const fn is_planted(_fault: &str) -> bool {
+    false
+}
+
+/// As above.
+#[cfg(loom)]
+pub(crate) fn is_planted(fault: &str) -> bool {
+    static PLANTED: std::sync::OnceLock<std::string::String> = std::sync::OnceLock::new();
+    PLANTED.get_or_init(|| std::env::var("FORQ_FAULT").unwrap_or_default()) == fault
+}

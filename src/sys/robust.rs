@@ -37,6 +37,14 @@ pub(crate) struct Node {
     next: core::cell::UnsafeCell<*mut Next>,
 }
 
+impl Node {
+    /// In no list.
+    pub(crate) const fn new() -> Self {
+        const NOWHERE: core::cell::UnsafeCell<*mut Next> = core::cell::UnsafeCell::new(core::ptr::null_mut());
+        Self { prev: NOWHERE, next: NOWHERE }
+    }
+}
+
 /// What list pointers point at: a place for the next such pointer.
 type Next = *mut core::ffi::c_void;
 

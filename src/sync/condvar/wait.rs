@@ -2,7 +2,7 @@
 //!
 //! Between processes the usual ways are closed. A list of waiters is made of pointers; a notifier that hands
 //! over to a waiter waits for it, and hangs when it is killed. So nobody waits here for the one that it wakes,
-//! and all that is known of waiters is how many there are (see [`state`](super::state)).
+//! and all that is known of waiters is how many there are (see [`state`]).
 //!
 //! **Claims come last.** A waiter that finds itself granted first takes the mutex, and only then its credit. Killed
 //! before, it leaves the credit to the others, who find it when their sleep ends; killed after, it
@@ -25,9 +25,10 @@ use super::state::{self, Generation, Grant, State};
 use crate::error::{Error, Result};
 use crate::sync::backoff::Backoff;
 use crate::sync::raw::{Acquired, RawMutex};
-use crate::sys::atomic::Ordering;
+use crate::sys::atomic::{Ordering, modelled};
 use crate::sys::clock::Deadline;
 use crate::sys::futex::{self, SLEEP_BOUND, Wake};
+use crate::sys::is_planted;
 
 /// A sleep, in nanoseconds: a notify that a killed waiter took along reaches another after that.
 const BOUND: u64 = SLEEP_BOUND[0];
@@ -95,7 +96,7 @@ impl Condvar {
     }
 
     fn futex(&self) -> *const u32 {
-        self.state.as_ptr().cast_const().cast::<u8>().wrapping_add(state::FUTEX_BYTE).cast()
+        modelled::futex(&self.state, state::FUTEX_BYTE)
     }
 
     /// Gives the mutex up, waits, and takes it again, which has no time limit.
@@ -103,6 +104,10 @@ impl Condvar {
     /// `NotPermitted` if the mutex is not held, and `OutOfSpace` if no more waiters can be counted: at once, the mutex as
     /// it was. `Deadlock` if taking it again would never end: without the mutex. Otherwise it is held.
     pub(crate) fn wait_raw(&self, mutex: &RawMutex, deadline: Deadline) -> Result<Waited> {
+        if is_planted("arrives_late") {
+            let depth = mutex.release_whole()?;
+            mutex.reacquire(depth, Deadline::FOREVER)?;
+        }
         let mut waiter = self.arrive(deadline)?;
         // Counted first: who takes the mutex next and notifies must find us.
         let mut depth = mutex.release_whole().inspect_err(|_| self.withdraw(waiter.generation))?;
@@ -164,7 +169,8 @@ impl Condvar {
                 0 => BOUND,
                 _ => BETWEEN_LOOKS,
             };
-            let (word, group) = (state.futex_word(), waiter.generation.bit());
+            let seen = if is_planted("sleeps_unchecked") { self.load() } else { state };
+            let (word, group) = (seen.futex_word(), waiter.generation.bit());
             // SAFETY: the condition variable stays mapped while it is borrowed.
             match unsafe { futex::wait_among(self.futex(), word, group, waiter.deadline, bound) } {
                 Wake::Woken => {}
