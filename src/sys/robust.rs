@@ -40,8 +40,8 @@ pub(crate) struct Node {
 impl Node {
     /// In no list.
     pub(crate) const fn new() -> Self {
-        const NOWHERE: core::cell::UnsafeCell<*mut Next> = core::cell::UnsafeCell::new(core::ptr::null_mut());
-        Self { prev: NOWHERE, next: NOWHERE }
+        use core::{cell::UnsafeCell, ptr::null_mut};
+        Self { prev: UnsafeCell::new(null_mut()), next: UnsafeCell::new(null_mut()) }
     }
 }
 
