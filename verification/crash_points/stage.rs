@@ -113,11 +113,7 @@ impl Stage {
 
     /// The state word, read from the shared mapping as anybody could.
     pub(super) fn word(&self, index: usize) -> Word {
-        // SAFETY: mapped, aligned; a mutex begins with its state word, which is always accessed atomically.
-        Word(
-            unsafe { AtomicU64::from_ptr((&raw const self.locks[index]).cast_mut().cast()) }
-                .load(Ordering::Relaxed),
-        )
+        Word::of(&self.locks[index])
     }
 
     /// Where sleepers on this lock sleep.
@@ -169,6 +165,21 @@ const FUTEX_BYTE: usize = if cfg!(target_env = "musl") { 4 } else { 0 };
 pub(super) struct Word(u64);
 
 impl Word {
+    pub(super) fn of<T>(mutex: &Mutex<T>) -> Self {
+        let state = (&raw const *mutex).cast_mut().cast();
+        // SAFETY: mapped, aligned; a mutex begins with its state word, which is always accessed atomically.
+        Self::load(unsafe { AtomicU64::from_ptr(state) })
+    }
+
+    pub(super) fn load(state: &AtomicU64) -> Self {
+        Self(state.load(Ordering::Relaxed))
+    }
+
+    /// Whether the next to take it must be told of a death.
+    pub(super) fn has_news(self) -> bool {
+        self.futex() >> 30 & 1 != 0 || self.own() >> 30 & 1 != 0
+    }
+
     fn futex(self) -> u32 {
         (self.0 >> (8 * FUTEX_BYTE)) as u32
     }
