@@ -14,7 +14,7 @@ use super::stage::Stage;
 use super::system::{self, Change};
 
 /// With the real bound they mostly wait for it.
-const WORKERS: usize = if cfg!(forq_long_sleeps) { 2 } else { 24 };
+const WORKERS: usize = if cfg!(forq_long_sleeps) { 2 } else { 64 };
 /// No run takes so long, unless the harness itself hangs.
 const LIMIT: Duration = Duration::from_secs(900);
 /// Rows at most.

@@ -15,9 +15,10 @@ use super::trial::Trial;
 /// Longer than a waiter sleeps before it searches.
 const PAST_FIRST_WALK: Duration = Duration::from_millis(120);
 
-/// The holder of the second lock wants the first.
+/// The holder of the second lock wants the first, and has left word of it when this returns.
 fn close(scene: &Scene) -> i64 {
     system::give(&scene.cue, 1);
+    std::thread::sleep(PAST_FIRST_WALK);
     0
 }
 
@@ -47,8 +48,10 @@ pub(super) fn rows() -> Vec<Plan> {
         let row = Plan { bound: Bound::Only, ..plan(operation, Kind::Circle, act) };
         row.ahead(1).called("holder of the other lock")
     };
+    let search = with_holder("deadlock: lock a, wait for b, search, lock b", lock_both);
     vec![
-        with_holder("deadlock: lock a, wait for b, search, lock b", lock_both).woken_by(&[nothing, release]),
+        // It sleeps, searches, and has b as it would sleep again.
+        Plan { interlude: Some((2, release)), ..search.woken_by(&[nothing]) },
         with_holder("deadlock: lock a, wait for b, found in a circle", run_into_circle).woken_by(&[close]),
     ]
 }
@@ -99,7 +102,8 @@ impl Trial<'_> {
         }
         system::give(&self.scene.go[0], 1);
         std::thread::sleep(PAST_FIRST_WALK);
-        if !system::is_asleep_anywhere(pair.0[0]) {
+        if system::look(pair.0[0]).is_some() {
+            pair.0[0] = 0;
             return Err(Failure::Account("a false alarm where there is no circle".into()));
         }
         system::give(&self.scene.go[1], 1);

@@ -214,7 +214,7 @@ fn waits() -> Vec<Plan> {
         dead: 1,
         ..waiter("condvar: wait, a notify goes to a dead one", wait).woken_by(&[one])
     };
-    let while_ = waiter("condvar: wait_while", wait_while).woken_by(&[one, open]);
+    let while_ = Plan { permits: -2, ..waiter("condvar: wait_while", wait_while).woken_by(&[one, open]) };
     let time_out = waiter("condvar: wait_timeout, gives up", |scene| give_up(scene, SOON));
     let two_holds = Plan {
         prepare: make_recursive,
@@ -222,7 +222,7 @@ fn waits() -> Vec<Plan> {
     };
     vec![
         by_one,
-        behind,
+        Plan { until_told: true, ..behind },
         behind.then(BeforeDeath, one, "sleeper behind, another notifies before the death"),
         behind.then(AfterDeath, one, "sleeper behind, another notifies after the death"),
         behind.then(BeforeDeath, lock, "sleeper behind, another locks before the death"),
@@ -233,13 +233,7 @@ fn waits() -> Vec<Plan> {
         by_all.ahead(2),
         inside,
         inside.behind(1).bounded(),
-        inside.behind(1).bounded().then(
-            BeforeDeath,
-            one,
-            "sleeper behind, another notifies before the death",
-        ),
         all_in.behind(1),
-        all_in.ahead(1),
         told,
         told.behind(1).bounded(),
         orphaned,
@@ -304,6 +298,7 @@ fn notifies() -> Vec<Plan> {
             sleeper.then(AfterDeath, lock, LOCKS_AFTER),
         ]);
     }
-    rows.extend([inside, inside.ahead(1).bounded(), inside.ahead(2).bounded()]);
+    let told = Plan { until_told: true, ..inside.ahead(1).bounded() };
+    rows.extend([inside, told, inside.ahead(2).bounded()]);
     rows
 }

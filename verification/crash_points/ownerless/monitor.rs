@@ -58,9 +58,9 @@ impl Trial<'_> {
             return Err(self.slept_on("next to a free mutex"));
         }
         let closes = if is_waiter {
-            // The victim has returned by one of the notifies, or has not; it is counted, or not.
+            // The victim has returned by the notifies that are its own, or has not; it is counted, or not.
             let victim = self.given - ended - granted;
-            (victim == 0 || victim == 1) && (0..=1).contains(&(granted + waiting - asleep as i64))
+            (0..=-plan.permits).contains(&victim) && (0..=1).contains(&(granted + waiting - asleep as i64))
         } else {
             let notified = arrived - waiting - self.given;
             notified == 0 || notified == plan.permits.min(arrived - self.given_before())

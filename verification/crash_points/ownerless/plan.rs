@@ -53,6 +53,10 @@ pub(in super::super) struct Plan {
     pub(super) sleepers: usize,
     /// They come when the victim sleeps, not before it begins.
     pub(super) behind: bool,
+    /// What is done before the victim's so-manieth futex call.
+    pub(super) interlude: Option<(usize, Deed)>,
+    /// With the real bound: also killed while it holds the mutex, so that its death must be told in time.
+    pub(super) until_told: bool,
     /// What is done when so many have come.
     pub(super) turn: Option<(usize, Deed)>,
     /// Waiters of the condition variable that died before.
@@ -108,6 +112,8 @@ pub(super) const fn plan(operation: &'static str, kind: Kind, act: fn(&Scene) ->
         first_use: false,
         sleepers: 0,
         behind: false,
+        interlude: None,
+        until_told: false,
         turn: None,
         dead: 0,
         between: None,
