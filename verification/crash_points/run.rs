@@ -14,7 +14,7 @@ use super::stage::Stage;
 use super::system::{self, Change};
 
 /// With the real bound they mostly wait for it.
-const WORKERS: usize = if cfg!(forq_long_sleeps) { 2 } else { 64 };
+const WORKERS: usize = if cfg!(forq_long_sleeps) { 2 } else { 128 };
 /// No run takes so long, unless the harness itself hangs.
 const LIMIT: Duration = Duration::from_secs(900);
 /// Rows at most.
@@ -104,6 +104,7 @@ pub(crate) fn run() -> ExitCode {
     // What is measured once per program is measured here, and inherited.
     Stage::new().warm_up();
     forq::Backoff::new().snooze();
+    system::stay_on_cpu(0);
     let rows = rows(&filter);
     assert!(rows.len() <= ROWS, "room for all rows");
     let results = Shared::new(Results {

@@ -3,7 +3,8 @@
 use std::mem::size_of_val;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use forq::{LockResult, Mutex, Shared};
+use forq::ffi::mutex::{FORQ_MUTEX_RECURSIVE, forq_mutex_init, forq_mutex_lock};
+use forq::{LockError, LockResult, Mutex, ReentrantMutex, Shared};
 
 /// What a lock guards: a section adds one to the first number, then to the second.
 pub(super) type Value = [u64; 2];
@@ -82,6 +83,29 @@ impl Stage {
 
     pub(super) fn lock(&self, index: usize) -> &Mutex<Value> {
         &self.locks[index]
+    }
+
+    /// Makes the first lock one that its holder may lock again. Before anybody uses it.
+    pub(super) fn make_recursive(&self) {
+        // SAFETY: a lock's 128 bytes come first in a mutex; nobody uses it yet.
+        let made =
+            unsafe { forq_mutex_init((&raw const self.locks[0]).cast_mut().cast(), FORQ_MUTEX_RECURSIVE) };
+        assert_eq!(made, 0, "a recursive lock");
+    }
+
+    /// The first lock, if it was made recursive. Its value may be changed through it by who holds it.
+    pub(super) fn recursive(&self) -> &ReentrantMutex<[AtomicU64; 2]> {
+        // SAFETY: both kinds are a lock's 128 bytes and then the value: two numbers in either.
+        unsafe { &*(&raw const self.locks[0]).cast() }
+    }
+
+    /// Its holder locks it again, if it may; there is no guard of that.
+    pub(super) fn lock_again(&self) {
+        if !self.word(0).is_special() {
+            return;
+        }
+        // SAFETY: as above.
+        unsafe { forq_mutex_lock((&raw const self.locks[0]).cast_mut().cast()) };
     }
 
     /// Takes and leaves a lock of no meaning, so that what the library caches per thread is there.
@@ -197,7 +221,11 @@ impl Word {
     }
 
     pub(super) fn announced(self) -> u32 {
-        self.own() & 0xf_ffff
+        self.own() & 0x7_ffff
+    }
+
+    fn is_special(self) -> bool {
+        self.own() >> 19 & 1 != 0
     }
 
     pub(super) fn epoch(self) -> u32 {
@@ -255,4 +283,25 @@ pub(super) fn enter<'a>(
         Err(forq::LockError::TimedOut) => (Outcome::TimedOut, None),
         Err(_) => (Outcome::Failed, None),
     }
+}
+
+/// As [`enter`], twice: locks again when inside, and tells how the first lock went. Repairs what was left half changed.
+/// Both guards are dropped, the inner one first.
+pub(super) fn enter_twice(mutex: &ReentrantMutex<[AtomicU64; 2]>) -> Outcome {
+    let (outcome, outer) = match mutex.lock() {
+        Ok(guard) => (Outcome::Clean, guard),
+        Err(LockError::OwnerDied(guard)) => {
+            guard[1].store(guard[0].load(Ordering::Relaxed), Ordering::Relaxed);
+            guard.mark_consistent();
+            (Outcome::Told, guard)
+        }
+        Err(_) => return Outcome::Failed,
+    };
+    let Ok(inner) = mutex.lock() else { return Outcome::Failed };
+    for number in inner.iter() {
+        number.store(number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+    drop(inner);
+    drop(outer);
+    outcome
 }

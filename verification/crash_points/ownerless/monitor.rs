@@ -60,6 +60,9 @@ impl Trial<'_> {
         let closes = if is_waiter {
             // The victim has returned by the notifies that are its own, or has not; it is counted, or not.
             let victim = self.given - ended - granted;
+            if victim == 1 && plan.permits == -1 && self.left_before_return() {
+                return Err(self.slept_on("a notify went with the dead"));
+            }
             (0..=-plan.permits).contains(&victim) && (0..=1).contains(&(granted + waiting - asleep as i64))
         } else {
             let notified = arrived - waiting - self.given;
@@ -71,6 +74,14 @@ impl Trial<'_> {
             let text = format!("{} returns given, {ended} of {arrived} have gone; {count:?}", self.given);
             Err(Failure::Account(text))
         }
+    }
+
+    /// The victim has gone through the section before its wait, and not through the one after it, and did not die with the
+    /// mutex.
+    fn left_before_return(&self) -> bool {
+        let guard = self.scene.monitor.try_lock();
+        let Some(value) = guard.as_ref().ok().map(|guard| **guard) else { return false };
+        !self.remains.news[0] && value[0].wrapping_sub(self.scene.sections().into()) == 1
     }
 
     /// Returns given before the victim notified.

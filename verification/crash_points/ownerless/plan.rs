@@ -133,6 +133,10 @@ fn give_two(scene: &Scene) -> i64 {
     scene.semaphore.release(2).map_or(0, |()| 2)
 }
 
+fn give_three(scene: &Scene) -> i64 {
+    scene.semaphore.release(3).map_or(0, |()| 3)
+}
+
 fn take_one(scene: &Scene) -> i64 {
     scene.semaphore.try_acquire().map_or(0, |()| -1)
 }
@@ -219,7 +223,7 @@ fn semaphores() -> Vec<Plan> {
         one.behind(1).then(BeforeDeath, take_one, "sleeper behind, another takes before the death"),
         one.behind(1).then(AfterDeath, take_one, "sleeper behind, another takes after the death"),
         one.behind(1).then(BeforeDeath, give_one, "sleeper behind, another gives before the death"),
-        wait.woken_by(&[give_two]).behind(2),
+        wait.woken_by(&[give_three]).behind(2),
         wait.woken_by(&[give_two]).ahead(1),
         time_out,
         time_out.ahead(1),
