@@ -138,8 +138,13 @@ impl Tracee {
 
     /// Whether the system call that it is about to make sleeps on a futex or wakes others.
     pub(super) fn enters_futex(&self) -> Checked<bool> {
-        let call = self.registers()?.rax as i64;
+        let call = self.call()?;
         Ok(call == libc::SYS_futex || call == libc::SYS_futex_waitv)
+    }
+
+    /// The number of the system call that it is about to make.
+    pub(super) fn call(&self) -> Checked<i64> {
+        Ok(self.registers()?.rax as i64)
     }
 
     fn registers(&self) -> Checked<libc::user_regs_struct> {
@@ -165,8 +170,10 @@ impl Tracee {
         let text = self.peek(address)?;
         self.request(libc::PTRACE_POKEDATA, address, text & !0xff | usize::from(TRAP))?;
         self.request(libc::PTRACE_CONT, 0, 0)?;
-        let change = system::wait(self.pid);
-        self.expect_trap(change)?;
+        match system::wait(self.pid) {
+            None => return Err(Failure::OtherPath(format!("does not come to {address:#x}"))),
+            change => self.expect_trap(change)?,
+        }
         if self.at()? != address + 1 {
             return Err(Failure::OtherPath(format!("came to {:#x}, not to {address:#x}", self.at()? - 1)));
         }

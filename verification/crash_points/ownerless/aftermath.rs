@@ -1,5 +1,9 @@
 //! What must hold after the victim's death.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Mutex;
+
 use super::super::failure::{Checked, Failure};
 use super::scene::{Kind, Outcome};
 use super::sleepers::Sleepers;
@@ -31,6 +35,15 @@ impl Trial<'_> {
 
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
         (0..self.sleepers.len()).map(|index| self.scene.outcome(index)).collect()
+    }
+
+    /// Whether this worker sees these words for the first time in this row: what fresh processes find depends on nothing else.
+    pub(super) fn is_news(&self, words: impl Hash) -> bool {
+        static SEEN: Mutex<Option<HashSet<u64>>> = Mutex::new(None);
+        let mut state = DefaultHasher::new();
+        (self.plan.operation, self.plan.context, words).hash(&mut state);
+        let mut seen = SEEN.lock().expect("one thread");
+        seen.get_or_insert_default().insert(state.finish())
     }
 
     /// A fresh process waits, and is woken.

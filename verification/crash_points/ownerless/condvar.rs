@@ -230,7 +230,6 @@ fn waits() -> Vec<Plan> {
         by_one.behind(2).bounded(),
         by_one.ahead(1).woken_by(&[two]),
         by_all.behind(1),
-        by_all.ahead(2),
         inside,
         inside.behind(1).bounded(),
         all_in.behind(1),
@@ -245,8 +244,6 @@ fn waits() -> Vec<Plan> {
         time_out.ahead(1).then(BeforeDeath, one, "sleeper, another notifies before the death"),
         time_out.ahead(1).then(AfterDeath, one, "sleeper, another notifies after the death"),
         time_out.ahead(1).then(BeforeDeath, lock, "sleeper, another locks before the death"),
-        time_out.ahead(2),
-        two_holds,
         two_holds.behind(1).bounded(),
     ]
 }

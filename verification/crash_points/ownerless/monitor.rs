@@ -33,7 +33,14 @@ impl Trial<'_> {
         self.holder_is_heard()?;
         self.scene.condvar.notify_all();
         self.all_end("all were notified")?;
-        self.is_as_new()?;
+        if self.outcomes().iter().any(|&outcome| outcome != Outcome::Done(0)) {
+            return Err(Failure::Account(format!("a waiter ended otherwise: {:?}", self.outcomes())));
+        }
+        let words = self.scene.words();
+        if self.is_news((&words[24..32], self.scene.locks()[0].to_string())) {
+            self.is_as_new()?;
+        }
+        self.is_whole()?;
         Ok(false)
     }
 
@@ -125,7 +132,7 @@ impl Trial<'_> {
         Err(Failure::Told(format!("{told} were told, and it was to be told: {news}")))
     }
 
-    /// Nobody is counted, one notify lets one return, and the value is whole.
+    /// Nobody is counted, and one notify lets one return.
     fn is_as_new(&mut self) -> Checked {
         let mut fresh = Sleepers::default();
         for _ in 0..2 {
@@ -145,14 +152,14 @@ impl Trial<'_> {
         if !fresh.until(|fresh| fresh.all_ended())? {
             return Err(Failure::SleptOn("the other fresh one".into()));
         }
-        if self
-            .outcomes()
-            .into_iter()
-            .chain([self.scene.outcome(0), self.scene.outcome(1)])
-            .any(|outcome| outcome != Outcome::Done(0))
-        {
-            return Err(Failure::Account(format!("a waiter ended otherwise: {:?}", self.outcomes())));
+        if [0, 1].iter().any(|&index| self.scene.outcome(index) != Outcome::Done(0)) {
+            return Err(Failure::Account("a fresh waiter ended otherwise".into()));
         }
+        Ok(())
+    }
+
+    /// All have left the mutex free and the value whole.
+    fn is_whole(&self) -> Checked {
         let Some(value) = self.scene.monitor.try_lock().ok().map(|guard| *guard) else {
             return Err(Failure::Account(format!("the mutex is {}", self.scene.locks()[0])));
         };

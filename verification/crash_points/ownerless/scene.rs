@@ -129,6 +129,10 @@ impl Scene {
         [Word::of(&self.monitor), Word::of(&self.circle[0]), Word::of(&self.circle[1])]
     }
 
+    pub(super) fn unowned_state(&self) -> u64 {
+        self.unowned[0].load(Ordering::Relaxed)
+    }
+
     /// Whether the lock without owner is locked.
     pub(super) fn is_unowned_locked(&self) -> bool {
         !Word::load(&self.unowned[0]).is_free()

@@ -111,6 +111,11 @@ impl Sleepers {
         self.look()
     }
 
+    /// The highest process id.
+    pub(super) fn highest(&self) -> i32 {
+        self.all.iter().map(|sleeper| sleeper.pid).max().unwrap_or(0)
+    }
+
     /// How many sleep on the word at this address.
     pub(super) fn asleep_on(&self, address: usize) -> usize {
         let rest = self.all.iter().filter(|sleeper| !sleeper.ended);
