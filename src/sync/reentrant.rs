@@ -95,6 +95,9 @@ impl<T: ?Sized> ReentrantMutex<T> {
     }
 
     fn lock_until(&self, deadline: Deadline) -> ReentrantLockResult<'_, T> {
+        // Told before the state changes hands, as by the short path, which a recursive lock does not take.
+        // SAFETY: this thread's entry; the lock stays mapped while it is borrowed or held.
+        unsafe { self.raw.begin(thread::current()) };
         match self.raw.lock_slow(deadline) {
             Ok(Acquired::Clean) => Ok(self.guard()),
             Ok(Acquired::Inconsistent { leaker }) if leaker != 0 && !proc::has_ended(leaker) => {

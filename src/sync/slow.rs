@@ -30,7 +30,8 @@ impl RawMutex {
         if self.has(ANY_RELEASE) { State::UNOWNED.0 } else { thread.locked() }
     }
 
-    /// What [`RawMutex::lock`] does when [`RawMutex::lock_fast`] did not take it.
+    /// What [`RawMutex::lock`] does when [`RawMutex::lock_fast`] did not take it. The pending entry names the lock since
+    /// [`RawMutex::begin`].
     #[cold]
     #[inline(never)]
     pub(crate) fn lock_slow(&self, deadline: Deadline) -> Result<Acquired> {

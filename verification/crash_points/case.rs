@@ -47,6 +47,9 @@ impl<'a> Case<'a> {
     /// Brings the lock into its state, and the victim to its first instruction.
     pub(super) fn new(scenario: &'a Scenario) -> Checked<Self> {
         let stage = Stage::new();
+        if scenario.operation.recursive {
+            stage.make_recursive();
+        }
         setting::elder(&stage);
         let before = scenario.operation.before;
         let mut sleepers = Sleepers::default();

@@ -13,6 +13,8 @@ pub(super) enum Failure {
     UntoldDeath(Slot, Outcome),
     /// A death was told that did not happen, or had been repaired.
     InventedDeath(Slot, Outcome),
+    /// Told too often or not at all, of any.
+    Told(String),
     /// An account does not close.
     Account(String),
     /// The word at rest is not what it must be.
@@ -32,6 +34,7 @@ impl std::fmt::Display for Failure {
             Self::SleptOn(text) => write!(f, "lost wake-up: {text}"),
             Self::UntoldDeath(slot, how) => write!(f, "untold death: {slot:?} got {how:?}"),
             Self::InventedDeath(slot, how) => write!(f, "invented death: {slot:?} got {how:?}"),
+            Self::Told(text) => write!(f, "untold death, or invented: {text}"),
             Self::Account(text) => write!(f, "account: {text}"),
             Self::Word(word, announced) => write!(f, "state at rest: {word}, {announced} dead announced"),
             Self::Participant(slot, text) => write!(f, "participant: {slot:?} {text}"),

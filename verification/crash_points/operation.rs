@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forq::LockError;
 
-use super::stage::{Outcome, Stage, enter};
+use super::stage::{Outcome, Stage, enter, enter_twice};
 use super::trap::trap;
 
 /// How the victim finds the lock.
@@ -45,6 +45,8 @@ pub(super) struct Operation {
     pub(super) gives_up: bool,
     /// The holder unlocks, or dies, at each instruction between the victim's time-out and its return.
     pub(super) races: bool,
+    /// The first lock may be locked again by its holder.
+    pub(super) recursive: bool,
 }
 
 const PLAIN: Operation = Operation {
@@ -56,7 +58,11 @@ const PLAIN: Operation = Operation {
     sleeps: false,
     gives_up: false,
     races: false,
+    recursive: false,
 };
+
+const TWICE: Operation =
+    Operation { name: "recursive: lock, lock again, unlock twice", act: twice, recursive: true, ..PLAIN };
 
 /// Nobody waits, nobody died.
 pub(super) const LOCK: Operation = PLAIN;
@@ -125,6 +131,29 @@ pub(super) const BARGE_ORPHANED: Operation = Operation {
     before: Before::UnlockingUntilTaken,
     ..PLAIN
 };
+
+pub(super) const RELOCK_RECURSIVE: Operation = TWICE;
+pub(super) const WAIT_RECURSIVE: Operation = Operation {
+    name: "recursive: wait, lock, lock again, unlock twice",
+    before: Before::Held,
+    sleeps: true,
+    ..TWICE
+};
+/// The dead holder had locked it twice.
+pub(super) const REPAIR_RECURSIVE: Operation = Operation {
+    name: "recursive: lock after a death, mark_consistent, lock again, unlock twice",
+    before: Before::DeadHolder,
+    repairs: true,
+    ..TWICE
+};
+
+fn twice(stage: &Stage) -> Outcome {
+    stage.warm_up();
+    trap();
+    let outcome = enter_twice(stage.recursive());
+    trap();
+    outcome
+}
 
 fn lock(stage: &Stage) -> Outcome {
     stage.warm_up();

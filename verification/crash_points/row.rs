@@ -17,6 +17,8 @@ pub(super) struct Tally {
     /// Points at which this context cannot be had.
     pub(super) inapplicable: u64,
     pub(super) failures: u64,
+    /// Kills after which somebody was left to the bound on sleeps, where that is to be so.
+    pub(super) left: u64,
 }
 
 /// One of the workers that share out the points of each row.

@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use forq::Shared;
 
+use super::failure::Checked;
 use super::ownerless;
 use super::row::{self, Share, Tally};
 use super::scenario::{self, Scenario};
 use super::stage::Stage;
 use super::system::{self, Change};
 
-const WORKERS: usize = 2;
+/// With the real bound they mostly wait for it.
+const WORKERS: usize = if cfg!(forq_long_sleeps) { 2 } else { 128 };
 /// No run takes so long, unless the harness itself hangs.
 const LIMIT: Duration = Duration::from_secs(900);
 /// Rows at most.
-const ROWS: usize = 160;
+const ROWS: usize = 256;
 
 forq::shareable! {
     /// What the workers found out about a row.
@@ -25,6 +27,7 @@ forq::shareable! {
         kills: AtomicU64,
         inapplicable: AtomicU64,
         failures: AtomicU64,
+        left: AtomicU64,
     }
 }
 
@@ -40,27 +43,34 @@ forq::shareable! {
 /// One row of the table.
 enum Row {
     Mutex(Scenario),
-    Ownerless(ownerless::Plan),
+    Ownerless(ownerless::Plan, Checked<ownerless::Path>),
 }
 
 impl Row {
     fn names(&self) -> (&'static str, &'static str) {
         match self {
             Self::Mutex(row) => (row.operation.name, row.context.name),
-            Self::Ownerless(row) => (row.operation, row.context),
+            Self::Ownerless(row, _) => (row.operation, row.context),
         }
     }
 
     fn run(&self, share: Share, fails: &mut dyn FnMut(&str) -> bool) -> Tally {
         match self {
             Self::Mutex(row) => row::run(row, share, fails),
-            Self::Ownerless(row) => ownerless::run(row, share, fails),
+            Self::Ownerless(row, path) => ownerless::run(row, path, share, fails),
         }
     }
 }
 
-fn rows() -> impl Iterator<Item = Row> {
-    scenario::all().into_iter().map(Row::Mutex).chain(ownerless::all().into_iter().map(Row::Ownerless))
+/// All rows of this build whose operation or context contains the filter. Ways are recorded once, for all workers.
+fn rows(filter: &str) -> Vec<Row> {
+    let named = |operation: &str, context: &str| format!("{operation} / {context}").contains(filter);
+    // The mutex has no use for the bound.
+    let mutexes = if cfg!(forq_long_sleeps) { scenario::all() } else { Vec::new() };
+    let mutexes = mutexes.into_iter().filter(|row| named(row.operation.name, row.context.name));
+    let others = ownerless::all().into_iter().filter(|row| named(row.operation, row.context));
+    let others = others.map(|plan| Row::Ownerless(plan, ownerless::path(&plan)));
+    mutexes.map(Row::Mutex).chain(others).collect()
 }
 
 impl Found {
@@ -70,6 +80,7 @@ impl Found {
         self.kills.fetch_add(tally.kills, Ordering::Relaxed);
         self.inapplicable.fetch_add(tally.inapplicable, Ordering::Relaxed);
         self.failures.fetch_add(tally.failures, Ordering::Relaxed);
+        self.left.fetch_add(tally.left, Ordering::Relaxed);
     }
 
     fn get(&self) -> Tally {
@@ -78,6 +89,7 @@ impl Found {
             kills: self.kills.load(Ordering::Relaxed),
             inapplicable: self.inapplicable.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
+            left: self.left.load(Ordering::Relaxed),
         }
     }
 }
@@ -86,20 +98,22 @@ impl Found {
 pub(crate) fn run() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let at_first = std::env::var_os("FORQ_CRASH_POINTS_FIRST").is_some();
-    let rows: Vec<Row> = rows().filter(|row| named(row).contains(&filter)).collect();
-    assert!(rows.len() <= ROWS, "room for all rows");
     let started = Instant::now();
     system::adopt_orphans();
     system::hold_child_signals();
     // What is measured once per program is measured here, and inherited.
     Stage::new().warm_up();
     forq::Backoff::new().snooze();
+    system::stay_on_cpu(0);
+    let rows = rows(&filter);
+    assert!(rows.len() <= ROWS, "room for all rows");
     let results = Shared::new(Results {
         rows: std::array::from_fn(|_| Found {
             instructions: AtomicU64::new(0),
             kills: AtomicU64::new(0),
             inapplicable: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            left: AtomicU64::new(0),
         }),
         stop: AtomicU32::new(0),
         done: AtomicU32::new(0),
@@ -114,11 +128,6 @@ pub(crate) fn run() -> ExitCode {
         troubles += 1;
     }
     report(&rows, &results, troubles, started)
-}
-
-fn named(row: &Row) -> String {
-    let (operation, context) = row.names();
-    format!("{operation} / {context}")
 }
 
 fn work(rows: &[Row], share: Share, results: &Results, at_first: bool) -> i32 {
@@ -159,8 +168,8 @@ fn supervise(worker: i32, started: Instant) -> u64 {
 }
 
 fn report(rows: &[Row], results: &Results, troubles: u64, started: Instant) -> ExitCode {
-    println!("| operation | context | instructions | kills | failures |");
-    println!("|---|---|--:|--:|--:|");
+    println!("| operation | context | instructions | kills | left to the bound | failures |");
+    println!("|---|---|--:|--:|--:|--:|");
     let (mut kills, mut failures) = (0, troubles);
     for (row, found) in rows.iter().zip(&results.rows) {
         let tally = found.get();
@@ -168,8 +177,8 @@ fn report(rows: &[Row], results: &Results, troubles: u64, started: Instant) -> E
         failures += tally.failures;
         let (operation, context) = row.names();
         println!(
-            "| {operation} | {context} | {} | {} | {} |",
-            tally.instructions, tally.kills, tally.failures
+            "| {operation} | {context} | {} | {} | {} | {} |",
+            tally.instructions, tally.kills, tally.left, tally.failures
         );
     }
     let complete = results.done.load(Ordering::Relaxed) as usize == WORKERS;

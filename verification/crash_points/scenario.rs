@@ -117,6 +117,9 @@ pub(super) fn all() -> Vec<Scenario> {
         (REPAIR, full(Held)),
         (TAKE_OVER, full(Held)),
         (HEAL, [most(Held), vec![three_sleepers(Held)]].concat()),
+        (RELOCK_RECURSIVE, full(Held)),
+        (WAIT_RECURSIVE, some(Behind)),
+        (REPAIR_RECURSIVE, some(Held)),
         (BARGE, vec![sleeper(Ahead), two_sleepers(Ahead)]),
         (BARGE_ORPHANED, vec![sleeper(Ahead), two_sleepers(Ahead)]),
     ];

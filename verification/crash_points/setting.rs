@@ -91,6 +91,7 @@ fn die_inside(stage: &Stage) -> Checked {
     let pid = system::fork(|| {
         let Ok(mut guard) = stage.lock(0).lock() else { return 1 };
         guard[0] += 1;
+        stage.lock_again();
         stage.count_section(0);
         system::give(stage.outcome(Slot::Extra), 1);
         system::await_cue(stage.go(Slot::Extra), 6 * system::WATCHDOG);

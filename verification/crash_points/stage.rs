@@ -3,7 +3,8 @@
 use std::mem::size_of_val;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use forq::{LockResult, Mutex, Shared};
+use forq::ffi::mutex::{FORQ_MUTEX_RECURSIVE, forq_mutex_init, forq_mutex_lock};
+use forq::{LockError, LockResult, Mutex, ReentrantMutex, Shared};
 
 /// What a lock guards: a section adds one to the first number, then to the second.
 pub(super) type Value = [u64; 2];
@@ -84,6 +85,29 @@ impl Stage {
         &self.locks[index]
     }
 
+    /// Makes the first lock one that its holder may lock again. Before anybody uses it.
+    pub(super) fn make_recursive(&self) {
+        // SAFETY: a lock's 128 bytes come first in a mutex; nobody uses it yet.
+        let made =
+            unsafe { forq_mutex_init((&raw const self.locks[0]).cast_mut().cast(), FORQ_MUTEX_RECURSIVE) };
+        assert_eq!(made, 0, "a recursive lock");
+    }
+
+    /// The first lock, if it was made recursive. Its value may be changed through it by who holds it.
+    pub(super) fn recursive(&self) -> &ReentrantMutex<[AtomicU64; 2]> {
+        // SAFETY: both kinds are a lock's 128 bytes and then the value: two numbers in either.
+        unsafe { &*(&raw const self.locks[0]).cast() }
+    }
+
+    /// Its holder locks it again, if it may; there is no guard of that.
+    pub(super) fn lock_again(&self) {
+        if !self.word(0).is_special() {
+            return;
+        }
+        // SAFETY: as above.
+        unsafe { forq_mutex_lock((&raw const self.locks[0]).cast_mut().cast()) };
+    }
+
     /// Takes and leaves a lock of no meaning, so that what the library caches per thread is there.
     pub(super) fn warm_up(&self) {
         *self.warm_up.lock().expect("a lock of one's own") += 1;
@@ -113,11 +137,7 @@ impl Stage {
 
     /// The state word, read from the shared mapping as anybody could.
     pub(super) fn word(&self, index: usize) -> Word {
-        // SAFETY: mapped, aligned; a mutex begins with its state word, which is always accessed atomically.
-        Word(
-            unsafe { AtomicU64::from_ptr((&raw const self.locks[index]).cast_mut().cast()) }
-                .load(Ordering::Relaxed),
-        )
+        Word::of(&self.locks[index])
     }
 
     /// Where sleepers on this lock sleep.
@@ -169,6 +189,21 @@ const FUTEX_BYTE: usize = if cfg!(target_env = "musl") { 4 } else { 0 };
 pub(super) struct Word(u64);
 
 impl Word {
+    pub(super) fn of<T>(mutex: &Mutex<T>) -> Self {
+        let state = (&raw const *mutex).cast_mut().cast();
+        // SAFETY: mapped, aligned; a mutex begins with its state word, which is always accessed atomically.
+        Self::load(unsafe { AtomicU64::from_ptr(state) })
+    }
+
+    pub(super) fn load(state: &AtomicU64) -> Self {
+        Self(state.load(Ordering::Relaxed))
+    }
+
+    /// Whether the next to take it must be told of a death.
+    pub(super) fn has_news(self) -> bool {
+        self.futex() >> 30 & 1 != 0 || self.own() >> 30 & 1 != 0
+    }
+
     fn futex(self) -> u32 {
         (self.0 >> (8 * FUTEX_BYTE)) as u32
     }
@@ -186,7 +221,11 @@ impl Word {
     }
 
     pub(super) fn announced(self) -> u32 {
-        self.own() & 0xf_ffff
+        self.own() & 0x7_ffff
+    }
+
+    fn is_special(self) -> bool {
+        self.own() >> 19 & 1 != 0
     }
 
     pub(super) fn epoch(self) -> u32 {
@@ -244,4 +283,25 @@ pub(super) fn enter<'a>(
         Err(forq::LockError::TimedOut) => (Outcome::TimedOut, None),
         Err(_) => (Outcome::Failed, None),
     }
+}
+
+/// As [`enter`], twice: locks again when inside, and tells how the first lock went. Repairs what was left half changed.
+/// Both guards are dropped, the inner one first.
+pub(super) fn enter_twice(mutex: &ReentrantMutex<[AtomicU64; 2]>) -> Outcome {
+    let (outcome, outer) = match mutex.lock() {
+        Ok(guard) => (Outcome::Clean, guard),
+        Err(LockError::OwnerDied(guard)) => {
+            guard[1].store(guard[0].load(Ordering::Relaxed), Ordering::Relaxed);
+            guard.mark_consistent();
+            (Outcome::Told, guard)
+        }
+        Err(_) => return Outcome::Failed,
+    };
+    let Ok(inner) = mutex.lock() else { return Outcome::Failed };
+    for number in inner.iter() {
+        number.store(number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+    drop(inner);
+    drop(outer);
+    outcome
 }

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -190,12 +191,16 @@ fn timespec(time: Duration) -> libc::timespec {
 /// Stays on one of the CPUs that it may use, and so do its children: handing over from one process to
 /// another is cheaper then, and no more than one of them needs to run at a time.
 pub(super) fn stay_on_cpu(index: usize) {
+    // Of the whole run, not of a process that stays already.
+    static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
     // SAFETY: sets of the size that is said, integers.
     unsafe {
-        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
-        let size = size_of_val(&allowed);
-        libc::sched_getaffinity(0, size, &mut allowed);
-        let cpus: Vec<usize> = (0..8 * size).filter(|&cpu| libc::CPU_ISSET(cpu, &allowed)).collect();
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        let size = size_of_val(&set);
+        let cpus = ALLOWED.get_or_init(|| {
+            libc::sched_getaffinity(0, size, &mut set);
+            (0..8 * size).filter(|&cpu| libc::CPU_ISSET(cpu, &set)).collect()
+        });
         let mut one: libc::cpu_set_t = std::mem::zeroed();
         if !cpus.is_empty() {
             libc::CPU_SET(cpus[index % cpus.len()], &mut one);

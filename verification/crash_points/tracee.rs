@@ -129,13 +129,29 @@ impl Tracee {
     }
 
     fn enters_futex_wait(&self) -> Checked<bool> {
-        // SAFETY: integers.
-        let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-        self.request(libc::PTRACE_GETREGS, 0, (&raw mut registers).addr())?;
+        let registers = self.registers()?;
         let operation = registers.rsi as i32 & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
         let waits = operation == libc::FUTEX_WAIT || operation == libc::FUTEX_WAIT_BITSET;
         let one = registers.rax == libc::SYS_futex as u64 && waits;
         Ok(one || registers.rax == libc::SYS_futex_waitv as u64)
+    }
+
+    /// Whether the system call that it is about to make sleeps on a futex or wakes others.
+    pub(super) fn enters_futex(&self) -> Checked<bool> {
+        let call = self.call()?;
+        Ok(call == libc::SYS_futex || call == libc::SYS_futex_waitv)
+    }
+
+    /// The number of the system call that it is about to make.
+    pub(super) fn call(&self) -> Checked<i64> {
+        Ok(self.registers()?.rax as i64)
+    }
+
+    fn registers(&self) -> Checked<libc::user_regs_struct> {
+        // SAFETY: integers.
+        let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+        self.request(libc::PTRACE_GETREGS, 0, (&raw mut registers).addr())?;
+        Ok(registers)
     }
 
     /// The clock's code belongs to the kernel and takes a number of instructions that depends on the
@@ -154,8 +170,10 @@ impl Tracee {
         let text = self.peek(address)?;
         self.request(libc::PTRACE_POKEDATA, address, text & !0xff | usize::from(TRAP))?;
         self.request(libc::PTRACE_CONT, 0, 0)?;
-        let change = system::wait(self.pid);
-        self.expect_trap(change)?;
+        match system::wait(self.pid) {
+            None => return Err(Failure::OtherPath(format!("does not come to {address:#x}"))),
+            change => self.expect_trap(change)?,
+        }
         if self.at()? != address + 1 {
             return Err(Failure::OtherPath(format!("came to {:#x}, not to {address:#x}", self.at()? - 1)));
         }

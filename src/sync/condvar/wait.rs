@@ -113,9 +113,13 @@ impl Condvar {
         let mut depth = mutex.release_whole().inspect_err(|_| self.withdraw(waiter.generation))?;
         loop {
             let reason = self.sleep(mutex, &mut waiter);
+            let claimed = cfg!(forq_fault = "early_claim") && self.claim(waiter.generation);
             let acquired =
                 waiter.take_again(mutex, depth).inspect_err(|_| self.withdraw(waiter.generation))?;
-            if self.claim(waiter.generation) || self.inherit(&waiter) && self.claim(waiter.generation) {
+            if claimed
+                || self.claim(waiter.generation)
+                || self.inherit(&waiter) && self.claim(waiter.generation)
+            {
                 return Ok(Waited { acquired, ended: Ended::Notified });
             }
             let ended = match reason {

@@ -1,36 +1,53 @@
 //! What must hold after the victim's death.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Mutex;
+
 use super::super::failure::{Checked, Failure};
 use super::scene::{Kind, Outcome};
 use super::sleepers::Sleepers;
 use super::trial::Trial;
 
 impl Trial<'_> {
-    pub(super) fn aftermath(&mut self) -> Checked {
+    /// True: somebody is left to the bound on sleeps.
+    pub(super) fn aftermath(&mut self) -> Checked<bool> {
         match self.plan.kind {
-            Kind::Semaphore => self.permits_are_taken(),
-            Kind::Event => self.set_reaches_all(),
-            Kind::Barrier => self.round_ends(),
+            Kind::Semaphore => self.permits_are_taken()?,
+            Kind::Event => self.set_reaches_all()?,
+            Kind::Barrier => self.round_ends()?,
+            Kind::Condvar => return self.waiters_return(),
+            Kind::Unowned => self.lock_is_handed_on()?,
+            Kind::Circle => self.circles_are_told()?,
         }
+        Ok(false)
     }
 
     /// All sleepers end; `why` they must.
-    fn all_end(&mut self, why: &str) -> Checked {
+    pub(super) fn all_end(&mut self, why: &str) -> Checked {
         if self.sleepers.until(|sleepers| sleepers.all_ended())? {
             return Ok(());
         }
         let (ended, all) = (self.sleepers.ended(), self.sleepers.len());
-        let words = self.scene.words();
-        let state = words[8 * self.plan.kind as usize];
+        let state = self.scene.words()[8 * self.plan.kind as usize];
         Err(Failure::SleptOn(format!("{why}, {ended} of {all} have gone; the state is {state:#018x}")))
     }
 
-    fn outcomes(&self) -> Vec<Outcome> {
+    pub(super) fn outcomes(&self) -> Vec<Outcome> {
         (0..self.sleepers.len()).map(|index| self.scene.outcome(index)).collect()
     }
 
+    /// Whether this worker sees these words for the first time in this row: what fresh processes find depends on nothing else.
+    pub(super) fn is_news(&self, words: impl Hash) -> bool {
+        static SEEN: Mutex<Option<HashSet<u64>>> = Mutex::new(None);
+        let mut state = DefaultHasher::new();
+        (self.plan.operation, self.plan.context, words).hash(&mut state);
+        let mut seen = SEEN.lock().expect("one thread");
+        seen.get_or_insert_default().insert(state.finish())
+    }
+
     /// A fresh process waits, and is woken.
-    fn one_more(&mut self, wake: impl FnOnce(&Self)) -> Checked {
+    pub(super) fn one_more(&mut self, wake: impl FnOnce(&Self)) -> Checked {
         let mut fresh = Sleepers::default();
         fresh.come(&self.scene, self.plan.kind, false)?;
         if fresh.all_ended() {

@@ -1,11 +1,15 @@
-//! Rows of the objects that nobody owns: semaphore, event, barrier. Nothing is told of a death there;
-//! but nobody may sleep on, and the accounts must close.
+//! Rows of the objects that nobody owns: semaphore, event, barrier, condition variable, lock without owner; and of circles of
+//! waiters. Nobody may sleep on, and the accounts must close.
 
 mod aftermath;
+mod circle;
+mod condvar;
+mod monitor;
 mod plan;
 mod scene;
 mod sleepers;
 mod trial;
+mod unowned;
 
 pub(super) use plan::{Plan, all};
-pub(super) use trial::run;
+pub(super) use trial::{Path, path, run};

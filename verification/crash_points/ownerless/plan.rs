@@ -5,9 +5,10 @@ use std::time::Duration;
 use forq::Error;
 
 use super::scene::{Kind, Scene};
+use super::{circle, condvar, unowned};
 
 /// Past before the victim, stepped, comes to the futex call; a short sleep when it is not.
-const SOON: Duration = Duration::from_micros(100);
+pub(super) const SOON: Duration = Duration::from_micros(100);
 
 /// When a third process does something in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,17 @@ pub(super) enum Between {
 /// What a third process does, and how many permits it gives (or takes: negative) by it.
 pub(super) type Deed = fn(&Scene) -> i64;
 
+/// What the bound on sleeps is for in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// Nothing: whoever is to be woken is woken at once.
+    Nothing,
+    /// After some kills a wake-up is left to it: so the row is run with the real bound too.
+    Needed,
+    /// The operation itself begins when it passes: the row is run with the real bound only.
+    Only,
+}
+
 /// One row.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Plan {
@@ -33,13 +45,22 @@ pub(in super::super) struct Plan {
     pub(super) act: fn(&Scene) -> bool,
     /// Permits that the victim gives, or takes (negative), if it comes so far.
     pub(super) permits: i64,
-    /// The victim sleeps, until this is done.
-    pub(super) waker: Option<Deed>,
+    /// The victim sleeps, until the first is done; then again, until the second is ..
+    pub(super) wakers: &'static [Deed],
+    pub(super) bound: Bound,
     /// The victim's thread is not known to the library yet.
     pub(super) first_use: bool,
     pub(super) sleepers: usize,
     /// They come when the victim sleeps, not before it begins.
     pub(super) behind: bool,
+    /// What is done before the victim's so-manieth futex call.
+    pub(super) interlude: Option<(usize, Deed)>,
+    /// With the real bound: also killed while it holds the mutex, so that its death must be told in time.
+    pub(super) until_told: bool,
+    /// What is done when so many have come.
+    pub(super) turn: Option<(usize, Deed)>,
+    /// Waiters of the condition variable that died before.
+    pub(super) dead: u64,
     pub(super) between: Option<(Between, Deed)>,
     /// Parties of the barrier besides sleepers and victim.
     pub(super) missing: u32,
@@ -50,26 +71,35 @@ impl Plan {
         self.sleepers as u32 + 1 + self.missing
     }
 
-    const fn ahead(self, sleepers: usize) -> Self {
-        let context = ["alone", "sleeper", "two sleepers", "three sleepers"][sleepers];
+    pub(super) const fn ahead(self, sleepers: usize) -> Self {
+        let context = ["alone", "sleeper", "two sleepers", "three sleepers", "four sleepers"][sleepers];
         Self { sleepers, context, ..self }
     }
 
-    const fn behind(self, sleepers: usize) -> Self {
+    pub(super) const fn behind(self, sleepers: usize) -> Self {
         let context = ["alone", "sleeper behind", "two sleepers behind"][sleepers];
         Self { sleepers, behind: true, context, ..self }
     }
 
-    const fn then(self, when: Between, deed: Deed, context: &'static str) -> Self {
+    pub(super) const fn then(self, when: Between, deed: Deed, context: &'static str) -> Self {
         Self { between: Some((when, deed)), context, ..self }
     }
 
-    const fn woken_by(self, waker: Deed) -> Self {
-        Self { waker: Some(waker), ..self }
+    pub(super) const fn woken_by(self, wakers: &'static [Deed]) -> Self {
+        Self { wakers, ..self }
+    }
+
+    /// Wake-ups may be left to the bound.
+    pub(super) const fn bounded(self) -> Self {
+        Self { bound: Bound::Needed, ..self }
+    }
+
+    pub(super) const fn called(self, context: &'static str) -> Self {
+        Self { context, ..self }
     }
 }
 
-const fn plan(operation: &'static str, kind: Kind, act: fn(&Scene) -> bool) -> Plan {
+pub(super) const fn plan(operation: &'static str, kind: Kind, act: fn(&Scene) -> bool) -> Plan {
     Plan {
         operation,
         context: "alone",
@@ -77,16 +107,21 @@ const fn plan(operation: &'static str, kind: Kind, act: fn(&Scene) -> bool) -> P
         prepare: nothing,
         act,
         permits: 0,
-        waker: None,
+        wakers: &[],
+        bound: Bound::Nothing,
         first_use: false,
         sleepers: 0,
         behind: false,
+        interlude: None,
+        until_told: false,
+        turn: None,
+        dead: 0,
         between: None,
         missing: 0,
     }
 }
 
-fn nothing(_: &Scene) -> i64 {
+pub(super) fn nothing(_: &Scene) -> i64 {
     0
 }
 
@@ -96,6 +131,10 @@ fn give_one(scene: &Scene) -> i64 {
 
 fn give_two(scene: &Scene) -> i64 {
     scene.semaphore.release(2).map_or(0, |()| 2)
+}
+
+fn give_three(scene: &Scene) -> i64 {
+    scene.semaphore.release(3).map_or(0, |()| 3)
 }
 
 fn take_one(scene: &Scene) -> i64 {
@@ -137,9 +176,11 @@ fn come_last(scene: &Scene) -> i64 {
     0
 }
 
-/// All rows, in the order of the table.
+/// All rows of this build, in the order of the table.
 pub(in super::super) fn all() -> Vec<Plan> {
-    [semaphores(), events(), barriers()].concat()
+    let not_here = if cfg!(forq_long_sleeps) { Bound::Only } else { Bound::Nothing };
+    let all = [semaphores(), events(), barriers(), condvar::rows(), unowned::rows(), circle::rows()];
+    all.concat().into_iter().filter(|plan| plan.bound != not_here).collect()
 }
 
 fn semaphores() -> Vec<Plan> {
@@ -159,7 +200,7 @@ fn semaphores() -> Vec<Plan> {
         permits: -1,
         ..plan("semaphore: wait, acquire", Semaphore, |scene| scene.semaphore.acquire().is_ok())
     };
-    let one = wait.woken_by(give_one);
+    let one = wait.woken_by(&[give_one]);
     let time_out = Plan {
         permits: -1,
         ..plan("semaphore: acquire_timeout, gives up", Semaphore, |scene| {
@@ -182,8 +223,8 @@ fn semaphores() -> Vec<Plan> {
         one.behind(1).then(BeforeDeath, take_one, "sleeper behind, another takes before the death"),
         one.behind(1).then(AfterDeath, take_one, "sleeper behind, another takes after the death"),
         one.behind(1).then(BeforeDeath, give_one, "sleeper behind, another gives before the death"),
-        wait.woken_by(give_two).behind(2),
-        wait.woken_by(give_two).ahead(1),
+        wait.woken_by(&[give_three]).behind(2),
+        wait.woken_by(&[give_two]).ahead(1),
         time_out,
         time_out.ahead(1),
         time_out.ahead(1).then(BeforeDeath, give_one, GIVES_BEFORE),
@@ -211,8 +252,8 @@ fn events() -> Vec<Plan> {
         scene.event.set();
         true
     });
-    let wait = plan("event: wait", Event, |scene| scene.event.wait().is_ok()).woken_by(set);
-    let brief = Plan { operation: "event: wait, set and cleared at once", ..wait }.woken_by(set_and_clear);
+    let wait = plan("event: wait", Event, |scene| scene.event.wait().is_ok()).woken_by(&[set]);
+    let brief = Plan { operation: "event: wait, set and cleared at once", ..wait }.woken_by(&[set_and_clear]);
     let time_out = plan("event: wait_timeout, gives up", Event, |scene| {
         scene.event.wait_timeout(SOON) == Err(Error::TimedOut)
     });
@@ -255,7 +296,7 @@ fn barriers() -> Vec<Plan> {
     const RESETS_AFTER: &str = "sleeper, another resets after the death";
 
     let wait = Plan { missing: 1, ..plan("barrier: wait", Barrier, |scene| scene.barrier.wait().is_ok()) }
-        .woken_by(come_last);
+        .woken_by(&[come_last]);
     let last = plan("barrier: wait, the last to come", Barrier, |scene| scene.barrier.wait().is_ok());
     let time_out = Plan {
         missing: 1,

@@ -83,9 +83,13 @@ impl Sleepers {
 
     /// Waits until each is asleep, has ended, or was woken on its leash.
     pub(super) fn settle(&mut self) -> Checked {
+        // Twice in a row: one that was at rest may have been woken by one that was looked at later.
+        let mut before = None;
         let settled = self.until(|sleepers| {
             let mut rest = sleepers.all.iter().filter(|sleeper| !sleeper.ended && !sleeper.woken);
-            rest.all(|sleeper| system::is_asleep_anywhere(sleeper.pid))
+            let at_rest = rest.all(|sleeper| system::is_asleep_anywhere(sleeper.pid));
+            let now = at_rest.then(|| sleepers.ended());
+            now.is_some() && std::mem::replace(&mut before, now) == now
         })?;
         if settled { Ok(()) } else { Err(Failure::Harness("the sleepers do not come to rest".into())) }
     }
@@ -105,6 +109,17 @@ impl Sleepers {
     pub(super) fn unleash(&mut self) -> Checked {
         self.free = true;
         self.look()
+    }
+
+    /// The highest process id.
+    pub(super) fn highest(&self) -> i32 {
+        self.all.iter().map(|sleeper| sleeper.pid).max().unwrap_or(0)
+    }
+
+    /// How many sleep on the word at this address.
+    pub(super) fn asleep_on(&self, address: usize) -> usize {
+        let rest = self.all.iter().filter(|sleeper| !sleeper.ended);
+        rest.filter(|sleeper| system::is_asleep(sleeper.pid, address)).count()
     }
 
     pub(super) fn ended(&self) -> usize {

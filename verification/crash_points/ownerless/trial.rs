@@ -11,8 +11,9 @@ use super::super::symbol;
 use super::super::system::{self, Change};
 use super::super::tracee::{self, Step, Tracee};
 use super::super::trap::trap;
-use super::plan::{Between, Plan};
-use super::scene::Scene;
+use super::condvar;
+use super::plan::{Between, Bound, Plan};
+use super::scene::{Kind, Scene};
 use super::sleepers::Sleepers;
 
 /// After so many failures the rest of a row is not tried: each lost wake-up takes the watchdog's time.
@@ -29,15 +30,34 @@ enum Kill {
 
 /// The way of a victim that is not killed.
 #[derive(Default)]
-struct Path {
+pub(in super::super) struct Path {
     addresses: Vec<usize>,
-    /// Whether no earlier instruction had this address.
-    is_new: Vec<bool>,
+    /// Where the same address came last.
+    previous: Vec<Option<usize>>,
     /// Instructions before which a kill differs from all earlier ones.
     points: Vec<usize>,
-    sleeps_at: Option<usize>,
-    /// Up to here the way is the same every time, and concerns nobody else.
-    calm: usize,
+    /// Futex calls: there others are woken, or the victim sleeps.
+    calls: Vec<usize>,
+    sleeps_at: Vec<usize>,
+}
+
+impl Path {
+    /// The last instruction in `from..=to` that is neither behind a call nor on the way there from `from`: a
+    /// breakpoint on it stops at the right time. `None` if there is none worth it.
+    fn anchor(&self, from: usize, to: usize) -> Option<usize> {
+        let call = self.calls[self.calls.partition_point(|&call| call < from)..].first();
+        let to = call.map_or(to, |&call| to.min(call));
+        (from + 8..=to).rev().find(|&at| self.previous[at].is_none_or(|before| before < from))
+    }
+}
+
+/// What the victim's death left, apart from memory.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Remains {
+    /// The next to take the monitor's mutex, and those of the circle, must be told of a death.
+    pub(super) news: [bool; 3],
+    /// How often others than the victim had been told of deaths.
+    pub(super) told: u32,
 }
 
 /// Everybody in one trial. All are killed when it is dropped.
@@ -47,17 +67,34 @@ pub(super) struct Trial<'a> {
     pub(super) sleepers: Sleepers,
     victim: Option<Tracee>,
     at: usize,
+    /// How often the victim has slept until it was woken.
+    slept: usize,
+    /// Futex calls that it has begun.
+    calls: usize,
     came: bool,
-    /// Permits that all but victim and sleepers have given, less those that they have taken.
+    /// Permits (of the condition variable: returns) that all but victim and sleepers have given, less those that they
+    /// have taken.
     pub(super) given: i64,
+    pub(super) remains: Remains,
 }
 
 impl<'a> Trial<'a> {
     fn new(plan: &'a Plan) -> Checked<Self> {
         let scene = Scene::new(plan.parties());
         let given = (plan.prepare)(&scene);
-        let mut trial =
-            Self { plan, scene, sleepers: Sleepers::default(), victim: None, at: 0, came: false, given };
+        let (sleepers, remains) = (Sleepers::default(), Remains::default());
+        let mut trial = Self {
+            plan,
+            scene,
+            sleepers,
+            victim: None,
+            at: 0,
+            slept: 0,
+            calls: 0,
+            came: false,
+            given,
+            remains,
+        };
         if !plan.behind {
             trial.sleepers_come()?;
         }
@@ -71,6 +108,10 @@ impl<'a> Trial<'a> {
             trap();
             i32::from(!as_meant)
         })?);
+        // Of a circle the highest is told; ids may have begun anew.
+        if plan.kind == Kind::Circle && trial.sleepers.highest() > trial.victim()?.pid() {
+            return Err(Failure::OtherPath("the victim's id is not the highest".into()));
+        }
         Ok(trial)
     }
 
@@ -78,6 +119,10 @@ impl<'a> Trial<'a> {
         let leashed = self.plan.between.is_some_and(|(when, _)| when == Between::AfterDeath);
         while !self.came && self.sleepers.len() < self.plan.sleepers {
             self.sleepers.come(&self.scene, self.plan.kind, leashed)?;
+            if let Some((_, deed)) = self.plan.turn.filter(|&(count, _)| count == self.sleepers.len()) {
+                self.given += deed(&self.scene);
+                self.sleepers.settle()?;
+            }
         }
         self.came = true;
         Ok(())
@@ -89,13 +134,21 @@ impl<'a> Trial<'a> {
 
     /// One instruction. False: the victim sleeps in it.
     fn step(&mut self, address: usize) -> Checked<bool> {
-        let may_sleep = self.plan.waker.is_some();
+        let is_call = Tracee::is_system_call(address) && self.victim()?.enters_futex()?;
+        if is_call {
+            self.calls += 1;
+            if let Some((_, deed)) = self.plan.interlude.filter(|&(call, _)| call == self.calls) {
+                self.given += deed(&self.scene);
+                self.sleepers.settle()?;
+            }
+        }
+        let may_sleep = self.slept < self.plan.wakers.len();
         let step = self.victim()?.step(address, |pid| may_sleep && system::is_asleep_anywhere(pid))?;
         if step == Step::Asleep {
             return Ok(false);
         }
         self.at += 1;
-        if Tracee::is_system_call(address) {
+        if is_call {
             // It may have woken some.
             self.sleepers.settle()?;
         }
@@ -105,9 +158,10 @@ impl<'a> Trial<'a> {
     /// The victim sleeps: whoever comes behind it comes, then it is woken.
     fn wake_victim(&mut self) -> Checked {
         self.sleepers_come()?;
-        if let Some(waker) = self.plan.waker {
+        if let Some(waker) = self.plan.wakers.get(self.slept) {
             self.given += waker(&self.scene);
         }
+        self.slept += 1;
         if !self.victim()?.awake()? {
             return Err(Failure::SleptOn("the victim itself".into()));
         }
@@ -119,56 +173,75 @@ impl<'a> Trial<'a> {
         let head = tracee::robust_head();
         let mut path = Path::default();
         let mut before: HashMap<usize, usize> = HashMap::new();
+        let mut reads = false;
         loop {
             let address = self.victim()?.at()?;
-            path.is_new.push(before.insert(address, self.at).is_none());
+            path.previous.push(before.insert(address, self.at));
             path.addresses.push(address);
-            if seen.insert(self.fate(head, address)?) {
+            if Tracee::is_system_call(address) {
+                match self.victim()?.call()? {
+                    libc::SYS_openat | libc::SYS_open => reads = true,
+                    libc::SYS_close => reads = false,
+                    _ => {}
+                }
+            }
+            // Where it reads a file the place in the code concerns nobody, and is another each time.
+            let place = if reads { 0 } else { address };
+            if seen.insert(self.fate(head, place)?) && self.is_worth_a_kill() {
                 path.points.push(self.at);
             }
             if Tracee::is_at_trap(address) {
                 break;
             }
-            let words = self.scene.words();
+            if Tracee::is_system_call(address) && self.victim()?.enters_futex()? {
+                path.calls.push(self.at);
+            }
             if !self.step(address)? {
-                path.sleeps_at = Some(self.at);
+                path.sleeps_at.push(self.at);
                 self.wake_victim()?;
             }
-            if path.calm + 1 == self.at && words == self.scene.words() && path.sleeps_at.is_none() {
-                path.calm = self.at;
-            }
         }
-        if path.sleeps_at.is_some() == self.plan.waker.is_some() {
+        if path.sleeps_at.len() == self.plan.wakers.len() {
             Ok(path)
         } else {
-            Err(Failure::Harness("the operation did not go the way that is to be tested".into()))
+            Err(Failure::OtherPath("the operation did not go the way that is to be tested".into()))
         }
+    }
+
+    /// With the real bound, only where somebody may be left to it; the rest is known from the other build.
+    fn is_worth_a_kill(&self) -> bool {
+        let (plan, scene) = (self.plan, &self.scene);
+        let held = || self.victim.as_ref().is_some_and(|victim| scene.locks()[0].tid() == victim.pid());
+        cfg!(forq_long_sleeps)
+            || plan.bound == Bound::Only
+            || scene.count().granted > 0
+            || plan.until_told && held()
     }
 
     /// A fingerprint of all that the aftermath of a kill here can depend on.
     fn fate(&self, head: usize, address: usize) -> Checked<u64> {
         let pending = self.victim()?.robust_list(head)?[1];
         let mut state = DefaultHasher::new();
-        let rest = (address, self.sleepers.ended(), self.came);
+        let rest = (address, self.sleepers.ended(), self.slept, self.came);
         (self.scene.words(), self.scene.distance(pending), pending == 0, rest).hash(&mut state);
         Ok(state.finish())
     }
 
     fn advance(&mut self, path: &Path, kill: Kill) -> Checked {
         let (Kill::Before(goal) | Kill::Inside(goal)) = kill;
-        // At full speed as far as nothing happens.
-        let calm = goal.min(path.calm);
-        if let Some(anchor) = (8..=calm).rev().find(|&at| path.is_new[at]) {
-            self.victim()?.run_to(path.addresses[anchor])?;
-            self.at = anchor;
-        }
         loop {
             let address = self.victim()?.at()?;
+            if path.addresses.get(self.at) != Some(&address) {
+                return Err(Failure::OtherPath(format!("instruction {} is at {address:#x}", self.at)));
+            }
             let arrived = self.at >= goal && !matches!(kill, Kill::Inside(_));
             if arrived || Tracee::is_at_trap(address) {
                 return Ok(());
             }
-            if !self.step(address)? {
+            if let Some(anchor) = path.anchor(self.at, goal) {
+                self.victim()?.run_to(path.addresses[anchor])?;
+                self.at = anchor;
+            } else if !self.step(address)? {
                 if self.at >= goal {
                     return self.sleepers_come();
                 }
@@ -178,13 +251,17 @@ impl<'a> Trial<'a> {
     }
 
     /// Kills the victim where it stands, or lets it go on to its end if `survives`; then nobody may sleep on who
-    /// need not, and all accounts must close.
-    fn finish(&mut self, survives: bool) -> Checked {
+    /// need not, and all accounts must close. True: somebody is left to the bound on sleeps, as the plan says.
+    fn finish(&mut self, survives: bool) -> Checked<bool> {
         self.sleepers_come()?;
         if let Some((Between::BeforeDeath, deed)) = self.plan.between {
             self.given += deed(&self.scene);
         }
-        let Some(victim) = self.victim.take() else { return self.victim().map(drop) };
+        let Some(victim) = self.victim.take() else { return self.victim().map(|_| false) };
+        let locks = self.scene.locks();
+        self.remains.told = self.scene.told();
+        self.remains.news =
+            locks.map(|word| word.has_news() && word.is_free() || word.tid() == victim.pid() && !survives);
         if survives {
             victim.release()?;
             match system::wait(victim.pid()) {
@@ -207,44 +284,63 @@ impl Drop for Trial<'_> {
         if let Some(victim) = self.victim.take() {
             system::kill_and_reap(victim.pid());
         }
+        condvar::holder_dies(&self.scene);
+        condvar::unlock(&self.scene);
     }
 }
 
-/// Runs the share of a row. `fails` is told of each failure, and whether to go on.
-pub(in super::super) fn run(plan: &Plan, share: Share, fails: &mut dyn FnMut(&str) -> bool) -> Tally {
-    let mut tally = Tally::default();
-    let recorded = again(|| {
+/// The way of a victim that is not killed, and that all is well then.
+pub(in super::super) fn path(plan: &Plan) -> Checked<Path> {
+    again(|| {
         let mut trial = Trial::new(plan)?;
         let path = trial.record(&mut HashSet::new())?;
         trial.finish(true)?;
         Ok(path)
-    });
+    })
+}
+
+/// Runs the share of a row. `fails` is told of each failure, and whether to go on.
+pub(in super::super) fn run(
+    plan: &Plan,
+    path: &Checked<Path>,
+    share: Share,
+    fails: &mut dyn FnMut(&str) -> bool,
+) -> Tally {
+    let mut tally = Tally::default();
     let name = |place: &str, failure: &Failure| {
         format!("FAILED {} / {}: {place}: {failure}", plan.operation, plan.context)
     };
-    let path = match recorded {
+    let path = match path {
         Ok(path) => path,
         Err(failure) => {
-            fails(&name("not killed", &failure));
+            fails(&name("not killed", failure));
             return Tally { failures: 1, ..tally };
         }
     };
     tally.instructions = path.addresses.len() as u64 - 1;
     let mut kills: Vec<Kill> = path.points.iter().map(|&point| Kill::Before(point)).collect();
-    kills.extend(path.sleeps_at.map(Kill::Inside));
+    kills.extend(path.sleeps_at.iter().map(|&at| Kill::Inside(at)));
     for kill in kills.into_iter().skip(share.index).step_by(share.workers) {
         let result = again(|| {
             let mut trial = Trial::new(plan)?;
-            trial.advance(&path, kill)?;
+            trial.advance(path, kill)?;
             trial.finish(false)
         });
+        // It was late, and its sleep ended by the bound.
+        if !cfg!(forq_long_sleeps) && matches!(result, Err(Failure::OtherPath(_))) {
+            tally.inapplicable += 1;
+            continue;
+        }
         tally.kills += 1;
-        if let Err(failure) = result {
-            let (Kill::Before(at) | Kill::Inside(at)) = kill;
-            let place = format!("{kill:?} of {}, {}", tally.instructions, symbol::of(path.addresses[at]));
-            tally.failures += 1;
-            if !fails(&name(&place, &failure)) || tally.failures >= ENOUGH {
-                break;
+        match result {
+            Ok(left) => tally.left += u64::from(left),
+            Err(failure) => {
+                let (Kill::Before(at) | Kill::Inside(at)) = kill;
+                let place = format!("{kill:?} of {}, {}", tally.instructions, symbol::of(path.addresses[at]));
+                tally.failures += 1;
+                if !fails(&name(&place, &failure)) || tally.failures >= ENOUGH {
+                    break;
+                }
             }
         }
     }
