@@ -51,15 +51,21 @@ fn main() {
     ]);
 }
 
-/// Bytes that tell their place and their message.
+/// Bytes that tell their message, and by a period that divides nothing their place.
 fn pattern(seed: u64, size: usize) -> Vec<u8> {
+    const PERIOD: usize = 4099;
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
+    let mut block = Vec::with_capacity(PERIOD + 8);
+    while block.len() < PERIOD.min(size) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
+        block.extend_from_slice(&state.to_le_bytes());
+    }
+    block.truncate(PERIOD.min(size));
+    let mut bytes = Vec::with_capacity(size + PERIOD);
+    while bytes.len() < size {
+        bytes.extend_from_slice(&block);
     }
     bytes.truncate(size);
     bytes
@@ -209,16 +215,17 @@ fn time_limits() {
 }
 
 fn full() {
-    for size in [1, 1000, INLINE, INLINE + 1, MEBIBYTE] {
+    const MESSAGES: u32 = 300;
+    for size in [1, 1000, INLINE, INLINE + 1, 200_000] {
         let (mut child, connection) = Process::spawn_piped(move |connection: Connection| {
             std::thread::sleep(MOMENT);
-            for index in 0..500u32 {
+            for index in 0..MESSAGES {
                 let message = connection.recv_vec().unwrap();
                 assert!(message.len() == size && message.iter().all(|&byte| byte == index as u8));
             }
         })
         .unwrap();
-        for index in 0..500u32 {
+        for index in 0..MESSAGES {
             connection.send(&vec![index as u8; size]).unwrap();
         }
         assert!(child.join().unwrap().success(), "{size}");
@@ -363,9 +370,12 @@ fn shared_end() {
     const MESSAGES: u64 = 3000;
     let sum = Shared::new(AtomicU64::new(0)).unwrap();
     let (receiver, sender) = pipe_one_way().unwrap();
+    let mut sender = Some(sender);
     let mut receivers: Vec<_> = (0..4)
         .map(|_| {
             Process::spawn(|| {
+                // This process's copy, which would keep the end from coming.
+                drop(sender.take());
                 loop {
                     let mut buffer = vec![0; 20_000];
                     match receiver.recv(&mut buffer) {
@@ -386,6 +396,7 @@ fn shared_end() {
         })
         .collect();
     drop(receiver);
+    let sender = sender.unwrap();
     let mut random = Random(5);
     for number in 1..=MESSAGES {
         sender.send(&stamped(0, number, random.below(30_000) as usize)).unwrap();
@@ -680,7 +691,7 @@ fn no_descriptor_left() {
     let mut buffer = vec![0; MEBIBYTE];
     set(3);
     assert_eq!(there.recv(&mut buffer), Err(Error::OutOfMemory));
-    assert_eq!(here.send(&message), Err(Error::OutOfMemory));
+    assert_eq!(there.send(&message), Err(Error::OutOfMemory));
     assert_eq!(pipe().unwrap_err(), Error::OutOfMemory);
     set(limit.rlim_cur);
     assert_eq!(there.recv(&mut buffer), Ok(MEBIBYTE));

@@ -18,8 +18,11 @@ use crate::sys::clock::Deadline;
 use crate::sys::fd::{self, Fd};
 use crate::sys::{sealed, socket};
 
-/// So much of a message travels in the packet itself; three such packets fit the kernel's usual buffer.
+/// A message of this size at most travels in the packet itself.
 const INLINE: usize = 64 << 10;
+/// So much of a larger one does. The kernel reports room while a quarter of its buffer, usually 208 KiB, is taken: so a sender makes
+/// one file while the receiver copies another.
+const FIRST_PART: usize = 32 << 10;
 
 const HEADER: usize = 16;
 const MESSAGE: u64 = 1;
@@ -101,7 +104,7 @@ fn send_packet(
 /// Sends a message, whole or not at all.
 pub(super) fn send(socket: i32, message: &[u8], deadline: Deadline) -> Result<()> {
     let header = header(MESSAGE, message.len());
-    let mut inline = message.len().min(INLINE);
+    let mut inline = if message.len() <= INLINE { message.len() } else { FIRST_PART };
     loop {
         let (here, rest) = message.split_at(inline);
         let file = if rest.is_empty() {
