@@ -645,7 +645,7 @@ fn is_close_on_exec(fd: i32) -> bool {
 
 fn descriptors() {
     let (mut child, connection) = Process::spawn_piped(|connection: Connection| {
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
         connection.send(b"before").unwrap();
         connection.send_fd(&writer).unwrap();
         connection.send(b"after").unwrap();

@@ -105,7 +105,7 @@ impl Lock {
         loop {
             let holder = HOLDER.load(Ordering::Relaxed);
             if holder == me {
-                atomic_wait::wait(&HOLDER, me);
+                errno::keeping(|| atomic_wait::wait(&HOLDER, me));
             // Acquire pairs with the Release of `drop`.
             } else if HOLDER.compare_exchange(holder, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 return Self;
@@ -117,7 +117,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         HOLDER.store(0, Ordering::Release);
-        atomic_wait::wake_one(&HOLDER);
+        errno::keeping(|| atomic_wait::wake_one(&HOLDER));
     }
 }
 
