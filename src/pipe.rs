@@ -82,6 +82,9 @@ pub struct Connection {
 /// # Ok::<(), forq::Error>(())
 /// ```
 ///
+/// Here the child keeps a copy of its parent's end, and would never see that one gone. It can drop its copy, if the parent has the end in an
+/// `Option` and the closure begins with `drop(parent.take())`; or use [`Process::spawn_piped`](crate::Process::spawn_piped).
+///
 /// # Errors
 /// [`Error::OutOfMemory`]: no memory or descriptors left.
 pub fn pipe() -> Result<(Connection, Connection)> {
