@@ -32,8 +32,10 @@
  *     -EDEADLK     waiting would never end
  *     -EPERM       not by this thread or process
  *     -EOVERFLOW   released too often
- *     -EPIPE       the barrier is broken
+ *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
+ *     -EMSGSIZE    does not fit; the message stays
+ *     -EPROTO      a descriptor is next, not a message, or the other way round; it stays
  *     -ECHILD      a worker, task or child was lost
  *     -ESRCH       the process has ended
  *     -ERANGE      index past the end
@@ -47,8 +49,9 @@
  * Signal handlers that run do not end a wait, unless the thread asked for it (forq_set_interruptible).
  *
  * Ownership. forq_mutex, forq_semaphore, forq_condvar, forq_event, forq_barrier and forq_backoff are used in place, and
- * forq_process is declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
- * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
+ * forq_process and forq_connection are declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
+ * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process, no connection. A
+ * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
  * _free(NULL) does nothing. No call uses the heap.
  *
  * Threads, forks, signals.
@@ -60,6 +63,7 @@
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
+ *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
  *     forq_pool       yes                       the one that made it          -EPERM, but for _free
  * A child of vfork or of a raw clone calls nothing of forq. All users of an object share one PID namespace.
  * In a signal handler only forq_strerror, forq_semaphore_release, forq_event_set, forq_event_is_set and forq_process_signal
@@ -490,6 +494,116 @@ int forq_backoff_snooze(struct forq_backoff *b);
 int forq_backoff_reset(struct forq_backoff *b);
 
 /**
+ * One end of a pipe. Declared by the caller; all bytes zero: none. It may be moved, is copied by fork, and does
+ * not belong in shared memory. Any number of threads and processes may use it at once; one receives at a time, the
+ * others wait for their turn, which a killed one gives up.
+ *
+ * An end is gone when every copy, in whatever process, was closed or died with its process: so close in each process
+ * the end that it does not use. (forq_process_spawn_piped does.)
+ */
+typedef struct forq_connection {
+    /**
+     * Not for users.
+     */
+    void *_turn;
+    const void *_slot;
+    /**
+     * The descriptor, plus one.
+     */
+    int32_t _descriptor;
+    uint32_t _direction;
+    uint64_t _reserved;
+} forq_connection;
+
+/**
+ * Makes two connected ends: what one sends the other receives. Both are close-on-exec.
+ *
+ * Returns 0; -ENOMEM without memory or descriptors; -EINVAL.
+ */
+int forq_pipe(struct forq_connection ends_out[2]);
+
+/**
+ * Makes an end that receives and an end that sends. The wrong direction is -EPERM.
+ *
+ * Returns as forq_pipe.
+ */
+int forq_pipe_one_way(struct forq_connection *receiver_out, struct forq_connection *sender_out);
+
+/**
+ * Sends a message: whole, or not at all. (NULL, 0) is an empty one, which is not the end.
+ *
+ * Waits for room for at most timeout_ns. Never raises SIGPIPE.
+ * Returns 0; -EPIPE if the other end is gone; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0: nothing was sent; -EPERM at an end
+ * that only receives; -ENOMEM without memory or descriptors for it; -ENOSPC if RLIMIT_FSIZE forbids it; -EINVAL.
+ */
+int forq_connection_send(struct forq_connection *c,
+                         const void *message,
+                         size_t size,
+                         int64_t timeout_ns);
+
+/**
+ * Receives a message into a buffer, waiting for at most timeout_ns.
+ *
+ * size_out: its size. A message that does not fit stays: -EMSGSIZE, and size_out is the size needed, so (NULL, 0) asks for it
+ * (an empty message fits, and is received).
+ * Returns 0; -EMSGSIZE; -EPIPE at the end: the other end is gone, and all that it sent was received; -ETIMEDOUT, or -EAGAIN if
+ * timeout_ns is 0; -EPERM at an end that only sends; -EPROTO if a descriptor is next, which stays; -ENOMEM if no descriptor is left
+ * for a large message, which stays; -EINVAL.
+ */
+int forq_connection_recv(struct forq_connection *c,
+                         void *buffer_out,
+                         size_t capacity,
+                         size_t *size_out,
+                         int64_t timeout_ns);
+
+/**
+ * 1 if there is something to receive or the other end is gone, 0 if not, waiting for it for at most timeout_ns.
+ *
+ * Returns 1; 0; -EPERM at an end that only sends; -EINVAL.
+ */
+int forq_connection_poll(struct forq_connection *c,
+                         int64_t timeout_ns);
+
+/**
+ * Its descriptor, readable while there is something to receive or the other end is gone: for poll and epoll, not for
+ * reading; the handle's. -EINVAL.
+ */
+int forq_connection_fd(const struct forq_connection *c);
+
+/**
+ * Sends a copy of a descriptor, in its turn among the messages. Returns as forq_connection_send.
+ */
+int forq_connection_send_fd(struct forq_connection *c, int fd, int64_t timeout_ns);
+
+/**
+ * Receives a descriptor: a new one of this process, close-on-exec, the caller's to close.
+ *
+ * Returns 0; -EPROTO if a message is next, which stays; -ENOMEM if there is no room for it, then it stays; else as forq_connection_recv.
+ */
+int forq_connection_recv_fd(struct forq_connection *c,
+                            int *fd_out,
+                            int64_t timeout_ns);
+
+/**
+ * Closes this process's copy of an end, which no thread of it uses any more; all bytes are zero afterwards.
+ *
+ * Returns 0; -EINVAL.
+ */
+int forq_connection_close(struct forq_connection *c);
+
+/**
+ * Waits until at least one of count descriptors is ready: of a connection (something to receive, or its other end is gone), of a
+ * process (it has ended), or any other that can be polled (readable, or at its end).
+ *
+ * ready_out: for each, whether it is.
+ * Returns how many are; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EINVAL for NULL, a count of 0, or a descriptor that is not open.
+ */
+int forq_wait(const int *fds,
+              size_t count,
+              bool *ready_out,
+              int64_t timeout_ns);
+
+/**
  * A child process. Declared by the caller; all bytes zero: none. It may be moved, is copied by fork, does
  * not belong in shared memory, and is used by one thread at a time.
  *
@@ -553,6 +667,19 @@ int forq_process_spawn(struct forq_process *p,
                        forq_process_fn fn,
                        void *argument,
                        const struct forq_process_options *options_or_null);
+
+/**
+ * As forq_process_spawn, with a pipe between parent and child: the child runs fn(its end, argument), end_out is the other end.
+ *
+ * Each end belongs to one process: forks that forq makes do not pass it on, so that the end of either process is seen by the
+ * other whatever was forked in between. To the child of such a fork a handle that it copied says that the other end is gone.
+ * Returns as forq_process_spawn.
+ */
+int forq_process_spawn_piped(struct forq_process *p,
+                             int (*fn)(forq_connection *end, void *argument),
+                             void *argument,
+                             const struct forq_process_options *options_or_null,
+                             forq_connection *end_out);
 
 /**
  * Waits for the end of a process for at most timeout_ns. Again: the same answer.

@@ -43,7 +43,8 @@ pub enum Error {
     NotFound,
     /// It exists already (`EEXIST`).
     AlreadyExists,
-    /// Not a forq segment of this layout (`EPROTO`).
+    /// Not what was expected: no forq segment of this layout; a message where a descriptor is next, or the other way
+    /// round (`EPROTO`).
     Protocol,
     /// An argument is not valid: zero, too large, overflowing, out of order (`EINVAL`).
     InvalidArgument,
@@ -160,7 +161,7 @@ pub(crate) fn c_message_of(code: i32) -> &'static core::ffi::CStr {
         errno::ERANGE => c"index past the end",
         errno::ENOENT => c"not found",
         errno::EEXIST => c"exists already",
-        errno::EPROTO => c"not a forq segment of this layout",
+        errno::EPROTO => c"not a forq segment of this layout, or not the message that was expected",
         errno::EINVAL => c"invalid argument",
         errno::ENOMEM => c"out of memory, processes or descriptors",
         errno::ENOSPC => c"no space left",
@@ -181,3 +182,10 @@ impl core::fmt::Display for Error {
 
 #[cfg(feature = "std")]
 impl std::error::Error for Error {}
+
+#[cfg(feature = "std")]
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        Self::from_raw_os_error(error.errno())
+    }
+}

@@ -12,6 +12,7 @@
 //! | [`Barrier`] | one killed while it waits has arrived; one killed before is missed, and a time-out tells all ([`Error::Broken`]) | " |
 //! | [`Condvar`] | a notify that a dead waiter took reaches another within 250 ms; a holder's is told to each waiter within as long | spins 1.6 us, yields, sleeps |
 //! | [`Process`] | its parent learns how it ended | sleeps |
+//! | [`pipe()`] | a message arrives whole or not at all; when every copy of an end is gone, the other end is told, after what was sent | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
 //! | [`Shared`] | memory stays with whoever maps it | |
 //!
@@ -59,6 +60,7 @@ mod error;
 #[cfg(feature = "capi")]
 #[doc(hidden)]
 pub mod ffi;
+mod pipe;
 mod pool;
 mod process;
 mod shared;
@@ -66,6 +68,9 @@ mod sync;
 mod sys;
 
 pub use error::{Error, Result};
+pub use pipe::{Connection, pipe, pipe_one_way};
+#[cfg(feature = "std")]
+pub use pipe::{wait_any, wait_any_timeout};
 pub use pool::{Batch, Pool, PoolBuilder, PoolStatistics, TaskError, WorkerStatistics};
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use shared::Shareable;

@@ -9,6 +9,7 @@ pub use exit::{ExitCode, ExitStatus};
 pub use options::ProcessOptions;
 
 use crate::error::{Error, Result};
+use crate::pipe::Connection;
 use crate::sys::clock::Deadline;
 use crate::sys::fd::Fd;
 use crate::sys::{fork, pidfd, signal, thread};
@@ -127,6 +128,45 @@ impl Process {
     pub unsafe fn spawn_unchecked<R: ExitCode>(function: impl FnOnce() -> R) -> Result<Self> {
         // SAFETY: by contract.
         unsafe { ProcessOptions::new().spawn_unchecked(function) }
+    }
+
+    /// As [`Process::spawn`], with a pipe between parent and child: the function gets one end, and the other one is returned.
+    ///
+    /// Each end belongs to one process: forq's forks (of processes and pools) do not pass it on, so that the end of either process
+    /// is seen by the other whatever was forked in between. To a child that gets a copy all the same, since it was captured, it looks as
+    /// if the other end were gone.
+    ///
+    /// ```no_run
+    /// use forq::Process;
+    ///
+    /// let (mut child, connection) = Process::spawn_piped(|connection| {
+    ///     let question = connection.recv_vec()?;
+    ///     connection.send(&question.repeat(2))
+    /// })?;
+    /// connection.send(b"ha")?;
+    /// assert_eq!(connection.recv_vec()?, b"haha");
+    /// assert!(child.join()?.success());
+    /// # Ok::<(), forq::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Process::spawn`].
+    pub fn spawn_piped<R: ExitCode>(function: impl FnOnce(Connection) -> R) -> Result<(Self, Connection)> {
+        ProcessOptions::new().spawn_piped(function)
+    }
+
+    /// [`Process::spawn_piped`] without the two refusals of [`Process::spawn`].
+    ///
+    /// # Errors
+    /// As [`Process::spawn`], but for those.
+    ///
+    /// # Safety
+    /// As [`ProcessOptions::spawn_unchecked`].
+    pub unsafe fn spawn_piped_unchecked<R: ExitCode>(
+        function: impl FnOnce(Connection) -> R,
+    ) -> Result<(Self, Connection)> {
+        // SAFETY: by contract.
+        unsafe { ProcessOptions::new().spawn_piped_unchecked(function) }
     }
 
     /// Waits for the end of the process. Again: the same answer.

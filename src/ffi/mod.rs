@@ -11,6 +11,7 @@ pub mod condvar;
 pub mod event;
 pub mod library;
 pub mod mutex;
+pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod semaphore;

@@ -3,8 +3,10 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::ManuallyDrop;
 
+use super::pipe::forq_connection;
 use super::{borrow, borrow_mut, deadline, status};
 use crate::error::{Error, Result};
+use crate::pipe::pipe_to_child;
 use crate::process::{ExitStatus, Parts, Process, ProcessOptions};
 
 /// `FORQ_EXIT_UNKNOWN` of the header.
@@ -127,10 +129,47 @@ pub unsafe extern "C" fn forq_process_spawn(
     let result = unsafe { borrow_mut(p) }.and_then(|p| {
         let function = r#fn.ok_or(Error::InvalidArgument)?;
         // SAFETY: by contract. A function that unwinds aborts.
-        *p = forq_process::store(unsafe { options(options_or_null)?.start(|| function(argument)) }?);
+        *p = forq_process::store(unsafe { options(options_or_null)?.start(None, || function(argument)) }?);
         Ok(())
     });
     status(result)
+}
+
+/// As forq_process_spawn, with a pipe between parent and child: the child runs fn(its end, argument), end_out is the other end.
+///
+/// Each end belongs to one process: forks that forq makes do not pass it on, so that the end of either process is seen by the
+/// other whatever was forked in between. To the child of such a fork a handle that it copied says that the other end is gone.
+/// Returns as forq_process_spawn.
+///
+/// # Safety
+/// `p` and `end_out` must be NULL or writable, the function safe to call in a child.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_process_spawn_piped(
+    p: *mut forq_process,
+    r#fn: Option<unsafe extern "C" fn(end: *mut forq_connection, argument: *mut c_void) -> c_int>,
+    argument: *mut c_void,
+    options_or_null: *const forq_process_options,
+    end_out: *mut forq_connection,
+) -> c_int {
+    // SAFETY: by contract.
+    let both = unsafe { borrow_mut(p).and_then(|p| Ok((p, borrow_mut(end_out)?))) };
+    status(both.and_then(|(p, end_out)| {
+        let function = r#fn.ok_or(Error::InvalidArgument)?;
+        // SAFETY: by contract.
+        let options = unsafe { options(options_or_null) }?;
+        let (mine, theirs) = pipe_to_child()?;
+        let kept = theirs.slot();
+        // Not run in the parent, it closes the child's end there.
+        let run = move || {
+            let mut end = forq_connection::store(theirs);
+            // SAFETY: by contract. A function that unwinds aborts.
+            unsafe { function(&mut end, argument) }
+        };
+        // SAFETY: by contract.
+        *p = forq_process::store(unsafe { options.start(kept, run) }?);
+        *end_out = forq_connection::store(mine);
+        Ok(())
+    }))
 }
 
 /// Waits for the end of a process for at most timeout_ns. Again: the same answer.

@@ -6,8 +6,10 @@ use super::{ExitCode, Process, check_fork_is_safe};
 #[cfg(feature = "std")]
 use super::{PANICKED, caught, flush_rust};
 use crate::error::{Error, Result};
+use crate::pipe::{Connection, pipe_to_child};
 use crate::sys::fd::Fd;
 use crate::sys::fork::{self, Fork};
+use crate::sys::unshared::Slot;
 use crate::sys::{pidfd, proc, signal, stdio};
 
 /// How to start a process.
@@ -76,6 +78,48 @@ impl<'a> ProcessOptions<'a> {
     /// hold, the allocator's among them, stay locked in the child for ever. If this thread holds a
     /// forq lock, its guard must not be used in the child.
     pub unsafe fn spawn_unchecked<R: ExitCode>(self, function: impl FnOnce() -> R) -> Result<Process> {
+        // SAFETY: by contract.
+        unsafe { self.spawn_keeping(None, function) }
+    }
+
+    /// Starts a process as [`Process::spawn_piped`] does, with these options.
+    ///
+    /// # Errors
+    /// As [`ProcessOptions::spawn`].
+    pub fn spawn_piped<R: ExitCode>(
+        self,
+        function: impl FnOnce(Connection) -> R,
+    ) -> Result<(Process, Connection)> {
+        check_fork_is_safe()?;
+        // SAFETY: this is the only thread.
+        unsafe { self.spawn_piped_unchecked(function) }
+    }
+
+    /// [`ProcessOptions::spawn_piped`] although other threads may be running.
+    ///
+    /// # Errors
+    /// As there, but for the two refusals.
+    ///
+    /// # Safety
+    /// As [`ProcessOptions::spawn_unchecked`].
+    pub unsafe fn spawn_piped_unchecked<R: ExitCode>(
+        self,
+        function: impl FnOnce(Connection) -> R,
+    ) -> Result<(Process, Connection)> {
+        let (mine, theirs) = pipe_to_child()?;
+        // The closure owns the child's end: not run in the parent, it closes that end there.
+        // SAFETY: by contract.
+        let process = unsafe { self.spawn_keeping(theirs.slot(), move || function(theirs)) }?;
+        Ok((process, mine))
+    }
+
+    /// # Safety
+    /// As [`ProcessOptions::spawn_unchecked`].
+    unsafe fn spawn_keeping<R: ExitCode>(
+        self,
+        kept: Option<Slot>,
+        function: impl FnOnce() -> R,
+    ) -> Result<Process> {
         #[cfg(feature = "std")]
         let single = fork::is_single_threaded();
         #[cfg(feature = "std")]
@@ -95,14 +139,15 @@ impl<'a> ProcessOptions<'a> {
             function().code()
         };
         // SAFETY: by contract.
-        unsafe { self.start(run) }
+        unsafe { self.start(kept, run) }
     }
 
-    /// Forks and runs `function` in the child; its value is the exit code.
+    /// Forks and runs `function` in the child; its value is the exit code. Of the ends of pipes to children, the child has the
+    /// `kept` one.
     ///
     /// # Safety
     /// As [`ProcessOptions::spawn_unchecked`]. `function` must not unwind.
-    pub(crate) unsafe fn start(self, function: impl FnOnce() -> i32) -> Result<Process> {
+    pub(crate) unsafe fn start(self, kept: Option<Slot>, function: impl FnOnce() -> i32) -> Result<Process> {
         if !(-39..=39).contains(&self.nice) {
             return Err(Error::InvalidArgument);
         }
@@ -112,7 +157,7 @@ impl<'a> ProcessOptions<'a> {
         // Less nice needs a privilege: tried by the parent, which can still say so.
         let nice_before = if self.nice < 0 { Some(fork::add_nice(self.nice)?) } else { None };
         // SAFETY: by contract.
-        let forked = unsafe { fork::fork() };
+        let forked = unsafe { fork::fork_keeping(kept) };
         if let (Some(nice), Ok(Fork::Parent(_)) | Err(_)) = (nice_before, &forked) {
             // Being nicer is always allowed.
             let _ = fork::set_nice(nice);

@@ -22,3 +22,15 @@ pub(crate) fn preserve<R: Into<i64> + Copy>(call: impl FnOnce() -> R) -> Result<
         Err(code)
     }
 }
+
+/// Runs calls that may set errno even when they succeed.
+pub(crate) fn keeping<R>(calls: impl FnOnce() -> R) -> R {
+    // SAFETY: the C library gives every thread an errno, valid as long as the thread.
+    unsafe {
+        let errno = libc::__errno_location();
+        let before = *errno;
+        let result = calls();
+        *errno = before;
+        result
+    }
+}

@@ -2,6 +2,8 @@
 
 use super::clock::Deadline;
 use super::errno::{self, EINTR};
+#[cfg(any(feature = "std", feature = "capi"))]
+use super::map::Mapping;
 use super::thread;
 use crate::error::{Error, Result};
 
@@ -34,7 +36,7 @@ impl Fd {
     }
 
     /// Gives the descriptor away: nobody closes it.
-    #[cfg(feature = "capi")]
+    #[cfg(any(feature = "capi", feature = "std"))]
     pub(crate) fn into_raw(self) -> i32 {
         let raw = self.0;
         core::mem::forget(self);
@@ -116,15 +118,74 @@ pub(super) fn owned(call: impl FnOnce() -> i32) -> Result<Fd> {
 /// Negative descriptors are never ready.
 pub(crate) fn poll<const N: usize>(fds: [i32; N], deadline: Deadline) -> Result<[bool; N]> {
     let mut polled = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    poll_all(&mut polled, deadline)?;
+    Ok(polled.map(|entry| entry.revents != 0))
+}
+
+/// Waits until `fd` can be written to, or never will be; false: the time is up.
+pub(crate) fn poll_room(fd: i32, deadline: Deadline) -> Result<bool> {
+    let mut polled = [libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }];
+    poll_all(&mut polled, deadline)?;
+    Ok(polled[0].revents != 0)
+}
+
+/// As [`poll`], of any number: calls `tell` with the answer for each, in their order, unless it is 0. Returns how many are ready.
+/// `InvalidArgument` if one is not open.
+#[cfg(any(feature = "std", feature = "capi"))]
+pub(crate) fn poll_many(
+    fds: impl ExactSizeIterator<Item = i32>,
+    deadline: Deadline,
+    tell: impl FnMut(bool),
+) -> Result<usize> {
+    const FEW: usize = 32;
+    const NONE: libc::pollfd = libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 };
+    let count = fds.len();
+    let mut few = [NONE; FEW];
+    if let Some(few) = few.get_mut(..count) {
+        return poll_these(few, fds, deadline, tell);
+    }
+    let size = count.checked_mul(size_of::<libc::pollfd>()).ok_or(Error::InvalidArgument)?;
+    let mapping = Mapping::private(size)?;
+    // SAFETY: zeroed memory of our own, large enough and page-aligned; used only while `mapping` lives.
+    let many = unsafe { core::slice::from_raw_parts_mut(mapping.start().as_ptr().cast(), count) };
+    many.fill(NONE);
+    poll_these(many, fds, deadline, tell)
+}
+
+#[cfg(any(feature = "std", feature = "capi"))]
+fn poll_these(
+    polled: &mut [libc::pollfd],
+    fds: impl Iterator<Item = i32>,
+    deadline: Deadline,
+    mut tell: impl FnMut(bool),
+) -> Result<usize> {
+    for (entry, fd) in polled.iter_mut().zip(fds) {
+        if fd < 0 {
+            return Err(Error::InvalidArgument);
+        }
+        entry.fd = fd;
+    }
+    let ready = poll_all(polled, deadline)?;
+    if polled.iter().any(|entry| entry.revents & libc::POLLNVAL != 0) {
+        return Err(Error::InvalidArgument);
+    }
+    if ready > 0 {
+        polled.iter().for_each(|entry| tell(entry.revents != 0));
+    }
+    Ok(ready)
+}
+
+/// How many of the entries are ready.
+fn poll_all(polled: &mut [libc::pollfd], deadline: Deadline) -> Result<usize> {
     loop {
         let left = deadline.left();
         let timeout: *const libc::timespec = if deadline.is_forever() { core::ptr::null() } else { &left };
-        // SAFETY: `N` entries, and a time that outlives the call.
+        // SAFETY: so many entries, and a time that outlives the call.
         let result = errno::preserve(|| unsafe {
-            libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, core::ptr::null())
+            libc::ppoll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout, core::ptr::null())
         });
         match result {
-            Ok(_) => return Ok(polled.map(|entry| entry.revents != 0)),
+            Ok(count) => return Ok(count as usize),
             Err(EINTR) if !thread::current().is_interruptible() => {}
             Err(EINTR) => return Err(Error::Interrupted),
             Err(code) => return Err(Error::from_errno(code)),

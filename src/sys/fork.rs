@@ -4,6 +4,7 @@ use super::errno;
 use super::fd::{Fd, owned};
 use super::proc;
 use super::thread;
+use super::unshared::{Forking, Slot};
 use crate::error::{Error, Result};
 
 /// Which side of a fork we are on.
@@ -18,8 +19,21 @@ pub(crate) enum Fork {
 /// If other threads run, the child may do only what is safe in a signal handler.
 pub(crate) unsafe fn fork() -> Result<Fork> {
     // SAFETY: by contract.
+    unsafe { fork_keeping(None) }
+}
+
+/// As [`fork`]; of the descriptors that forks do not pass on, the child has the `kept` one.
+///
+/// # Safety
+/// As [`fork`].
+pub(crate) unsafe fn fork_keeping(kept: Option<Slot>) -> Result<Fork> {
+    let forking = Forking::begin()?;
+    // SAFETY: by contract.
     match errno::preserve(|| unsafe { libc::fork() }) {
-        Ok(0) => Ok(Fork::Child),
+        Ok(0) => {
+            forking.complete_in_child(kept);
+            Ok(Fork::Child)
+        }
         Ok(pid) => Ok(Fork::Parent(pid as u32)),
         Err(libc::EAGAIN) => Err(Error::OutOfMemory),
         Err(code) => Err(Error::from_errno(code)),
@@ -33,6 +47,7 @@ pub(crate) unsafe fn fork() -> Result<Fork> {
 /// # Safety
 /// No other thread may run in this process.
 pub(crate) unsafe fn fork_unseen() -> Result<(Fork, Option<Fd>)> {
+    let forking = Forking::begin()?;
     let mut pidfd = -1i32;
     let flags = libc::CLONE_PIDFD as libc::c_long;
     // SAFETY: no new stack, so a copy of the address space as by fork; the kernel stores the pidfd.
@@ -42,6 +57,7 @@ pub(crate) unsafe fn fork_unseen() -> Result<(Fork, Option<Fd>)> {
         Ok(0) => {
             // SAFETY: in such a child, before anything else.
             unsafe { thread::adopt_after_clone() };
+            forking.complete_in_child(None);
             Ok((Fork::Child, None))
         }
         // SAFETY: the kernel made the descriptor for us.

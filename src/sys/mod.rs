@@ -15,11 +15,14 @@ mod panic;
 pub(crate) mod pidfd;
 pub(crate) mod proc;
 pub(crate) mod robust;
+pub(crate) mod sealed;
 pub(crate) mod signal;
+pub(crate) mod socket;
 pub(crate) mod stdio;
 #[cfg_attr(loom, path = "loom/thread.rs")]
 pub(crate) mod thread;
 mod tls;
+pub(crate) mod unshared;
 
 /// Whether a fault is planted, so that it is shown to be found. Under loom `FORQ_FAULT` says which; otherwise none is.
 #[cfg(not(loom))]

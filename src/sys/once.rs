@@ -5,6 +5,7 @@
 //! does not have: the word says which process is at work, and another one starts over.
 
 use super::atomic::{AtomicU32, Ordering};
+use super::errno;
 
 const UNTOUCHED: u32 = 0;
 const DONE: u32 = u32::MAX;
@@ -44,13 +45,13 @@ impl Once {
                 return;
             }
             if state == me {
-                atomic_wait::wait(&self.0, me);
+                errno::keeping(|| atomic_wait::wait(&self.0, me));
             } else if self.0.compare_exchange(state, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 break;
             }
         }
         setup();
         self.0.store(DONE, Ordering::Release);
-        atomic_wait::wake_all(&self.0);
+        errno::keeping(|| atomic_wait::wake_all(&self.0));
     }
 }

@@ -1,5 +1,7 @@
 //! Flushing C's standard streams around a fork, so that nothing is printed twice or lost.
 
+use super::errno;
+
 #[repr(C)]
 pub(crate) struct File {
     _opaque: [u8; 0],
@@ -23,12 +25,12 @@ pub(crate) enum Streams {
 /// each only if nobody is using it: flushing all hangs while another thread waits for input.
 pub(crate) fn flush(single_threaded: bool) -> Streams {
     if single_threaded {
-        keeping_errno(flush_all);
+        errno::keeping(flush_all);
         return Streams::All;
     }
     // SAFETY: libc's own streams, which live for ever.
     let (output, error) = unsafe { (stdout, stderr) };
-    keeping_errno(|| Streams::Some { output: flush_one(output), error: flush_one(error) })
+    errno::keeping(|| Streams::Some { output: flush_one(output), error: flush_one(error) })
 }
 
 impl Streams {
@@ -36,7 +38,7 @@ impl Streams {
     pub(crate) fn flush(self) {
         // SAFETY: libc's own streams, which live for ever.
         let (out, err) = unsafe { (stdout, stderr) };
-        keeping_errno(|| match self {
+        errno::keeping(|| match self {
             Self::All => flush_all(),
             Self::Some { output, error } => {
                 let _ = output && flush_one(out);
@@ -62,16 +64,4 @@ fn flush_one(stream: *mut File) -> bool {
         funlockfile(stream);
     }
     true
-}
-
-/// Runs calls that may set errno even when they succeed.
-fn keeping_errno<R>(calls: impl FnOnce() -> R) -> R {
-    // SAFETY: the C library gives every thread an errno, valid as long as the thread.
-    unsafe {
-        let errno = libc::__errno_location();
-        let before = *errno;
-        let result = calls();
-        *errno = before;
-        result
-    }
 }

@@ -178,6 +178,49 @@ static void process_calls(void) {
     RETURNS(forq_process_close(&child), 0);
 }
 
+static int echo(forq_connection *parent, void *unused) {
+    (void)unused;
+    static char message[1 << 18];
+    size_t size;
+    while (forq_connection_recv(parent, message, sizeof message, &size, FORQ_FOREVER) == 0) {
+        RETURNS(forq_connection_send(parent, message, size, FORQ_FOREVER), 0);
+    }
+    return 0;
+}
+
+static void pipe_calls(void) {
+    static char message[1 << 18];
+    size_t size;
+    forq_connection ends[2], receiver, sender;
+    RETURNS(forq_pipe(ends), 0);
+    RETURNS(forq_pipe_one_way(&receiver, &sender), 0);
+    RETURNS(forq_connection_send(&sender, message, sizeof message, SECOND), 0);
+    RETURNS(forq_connection_recv(&receiver, NULL, 0, &size, SECOND), -EMSGSIZE);
+    RETURNS(forq_connection_recv(&receiver, message, size, &size, SECOND), 0);
+    RETURNS(forq_connection_recv(&receiver, message, size, &size, 0), -EAGAIN);
+    RETURNS(forq_connection_send_fd(&ends[0], STDERR_FILENO, SECOND), 0);
+    int fd;
+    RETURNS(forq_connection_recv_fd(&ends[1], &fd, SECOND), 0);
+    close(fd);
+    RETURNS(forq_connection_poll(&ends[1], MILLISECOND), 0);
+    int fds[100];
+    bool ready[100];
+    for (int i = 0; i < 100; i++) fds[i] = forq_connection_fd(&ends[i % 2]);
+    RETURNS(forq_wait(fds, 100, ready, MILLISECOND), -ETIMEDOUT);
+    forq_process child;
+    forq_connection end;
+    RETURNS(forq_process_spawn_piped(&child, echo, NULL, NULL, &end), 0);
+    RETURNS(forq_connection_send(&end, message, sizeof message, FORQ_FOREVER), 0);
+    RETURNS(forq_connection_recv(&end, message, sizeof message, &size, FORQ_FOREVER), 0);
+    RETURNS(forq_connection_close(&end), 0);
+    RETURNS(forq_process_join(&child, IGNORED, FORQ_FOREVER), 0);
+    RETURNS(forq_process_close(&child), 0);
+    RETURNS(forq_connection_close(&ends[0]), 0);
+    RETURNS(forq_connection_close(&ends[1]), 0);
+    RETURNS(forq_connection_close(&receiver), 0);
+    RETURNS(forq_connection_close(&sender), 0);
+}
+
 static void pool_calls(void) {
     const forq_pool_options options = {.workers = 2, .max_attempts = 2, .initializer = initialize};
     forq_pool *pool;
@@ -215,6 +258,7 @@ static void *all_calls(void *unused) {
         RUN(mutex_calls);
         RUN(other_sync_calls);
         RUN(process_calls);
+        RUN(pipe_calls);
         RUN(pool_calls);
     }
     return NULL;

@@ -32,8 +32,10 @@
  *     -EDEADLK     waiting would never end
  *     -EPERM       not by this thread or process
  *     -EOVERFLOW   released too often
- *     -EPIPE       the barrier is broken
+ *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
+ *     -EMSGSIZE    does not fit; the message stays
+ *     -EPROTO      a descriptor is next, not a message, or the other way round; it stays
  *     -ECHILD      a worker, task or child was lost
  *     -ESRCH       the process has ended
  *     -ERANGE      index past the end
@@ -47,8 +49,9 @@
  * Signal handlers that run do not end a wait, unless the thread asked for it (forq_set_interruptible).
  *
  * Ownership. forq_mutex, forq_semaphore, forq_condvar, forq_event, forq_barrier and forq_backoff are used in place, and
- * forq_process is declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
- * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
+ * forq_process and forq_connection are declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
+ * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process, no connection. A
+ * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
  * _free(NULL) does nothing. No call uses the heap.
  *
  * Threads, forks, signals.
@@ -60,6 +63,7 @@
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
+ *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
  *     forq_pool       yes                       the one that made it          -EPERM, but for _free
  * A child of vfork or of a raw clone calls nothing of forq. All users of an object share one PID namespace.
  * In a signal handler only forq_strerror, forq_semaphore_release, forq_event_set, forq_event_is_set and forq_process_signal
