@@ -1,7 +1,7 @@
 #!/bin/sh
 # Kills a process at every instruction of the operations of all primitives: see verification/README.md.
 # Usage: verification/crash_points.sh [part of an operation's or context's name]
-# Exits 0 only if both runs ran and everything held.
+# With FORQ_REAL_BOUND=1 also what is left to the bound on sleeps. Exits 0 only if what was asked for ran and held.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -22,8 +22,11 @@ CARGO_TARGET_DIR="$target/crash_points"
 FORQ_CRASH_POINTS=long
 run "$@"
 
-# The real bound: the contexts in which something is left to it, and what begins when it passes.
-RUSTFLAGS="$flags"
-CARGO_TARGET_DIR="$target/crash_points_real"
-FORQ_CRASH_POINTS=real
-run "$@"
+# The real bound: the contexts in which something is left to it, and what begins when it passes. It judges by
+# times of a few hundred milliseconds, and is not reliable yet: see verification/README.md.
+if [ "${FORQ_REAL_BOUND:-0}" = 1 ]; then
+    RUSTFLAGS="$flags"
+    CARGO_TARGET_DIR="$target/crash_points_real"
+    FORQ_CRASH_POINTS=real
+    run "$@"
+fi
