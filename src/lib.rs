@@ -63,6 +63,7 @@ pub mod ffi;
 mod pipe;
 mod pool;
 mod process;
+mod queue;
 mod shared;
 mod sync;
 mod sys;
@@ -73,6 +74,7 @@ pub use pipe::{Connection, pipe, pipe_one_way};
 pub use pipe::{wait_any, wait_any_timeout};
 pub use pool::{Batch, Pool, PoolBuilder, PoolStatistics, TaskError, WorkerStatistics};
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
+pub use queue::{ByteQueue, PutError, Queue, QueueStatistics};
 pub use shared::Shareable;
 #[doc(hidden)]
 pub use shared::shareable::assert_pod as __assert_pod;

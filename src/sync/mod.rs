@@ -19,6 +19,6 @@ pub(crate) mod semaphore;
 mod slow;
 pub(crate) mod state;
 pub(crate) mod statistics;
-mod useless;
+pub(crate) mod useless;
 mod waiter;
-mod will;
+pub(crate) mod will;

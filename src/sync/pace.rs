@@ -37,7 +37,7 @@ pub(crate) fn set(on: bool) {
 }
 
 /// One wait.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Of the last wait; 0: none yet.
     pauses: u32,
     /// At the last look.
@@ -49,7 +49,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Under loom nothing is gained by waiting without sleeping.
         let is_on = IS_ON.load(Ordering::Relaxed) && !cfg!(loom);
         let yields = if is_on { 0 } else { YIELDS };
@@ -62,7 +62,7 @@ impl Pace {
     }
 
     /// Waits a little, after a look at a held lock that has had so many turns. False: it did not; time to sleep.
-    pub(super) fn snooze(&mut self, turns: u64, hot: &AtomicU32) -> bool {
+    pub(crate) fn snooze(&mut self, turns: u64, hot: &AtomicU32) -> bool {
         if self.yields == YIELDS {
             return false;
         }

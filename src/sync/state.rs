@@ -29,11 +29,12 @@
 //!   delayed between announcing and sleeping across all of this sleeps uncounted, until its bound.
 
 /// Where the futex half stands in the value.
-const FUTEX_SHIFT: u32 = if cfg!(target_env = "musl") != cfg!(target_endian = "big") { 32 } else { 0 };
+pub(crate) const FUTEX_SHIFT: u32 =
+    if cfg!(target_env = "musl") != cfg!(target_endian = "big") { 32 } else { 0 };
 /// Where our half stands.
 const OWN_SHIFT: u32 = 32 - FUTEX_SHIFT;
 /// Where the futex half stands in memory, in bytes.
-pub(super) const FUTEX_BYTE: usize = if cfg!(target_env = "musl") { 4 } else { 0 };
+pub(crate) const FUTEX_BYTE: usize = if cfg!(target_env = "musl") { 4 } else { 0 };
 
 const FUTEX_HALF: u64 = 0xffff_ffff << FUTEX_SHIFT;
 const TID: u64 = 0x3fff_ffff << FUTEX_SHIFT;

@@ -7,7 +7,7 @@
 /// | count | 0-5 | 0: none; saturates |
 /// | since | 6-31 | the first one's time, in milliseconds of the monotonic clock, modulo 2^26 (19 hours) |
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Useless(pub(super) u32);
+pub(crate) struct Useless(pub(crate) u32);
 
 const COUNT: u32 = 63;
 const SINCE_SHIFT: u32 = 6;
@@ -23,10 +23,10 @@ fn millis(now: u64) -> u32 {
 }
 
 impl Useless {
-    pub(super) const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
 
     /// One more, at a time in nanoseconds.
-    pub(super) fn one_more(self, now: u64) -> Self {
+    pub(crate) fn one_more(self, now: u64) -> Self {
         match self.0 & COUNT {
             0 => Self(millis(now) << SINCE_SHIFT | 1),
             COUNT => self,
@@ -34,12 +34,12 @@ impl Useless {
         }
     }
 
-    pub(super) fn are_many(self) -> bool {
+    pub(crate) fn are_many(self) -> bool {
         self.0 & COUNT >= MANY
     }
 
     /// Whether the first one is long ago.
-    pub(super) fn are_old(self, now: u64) -> bool {
+    pub(crate) fn are_old(self, now: u64) -> bool {
         millis(now).wrapping_sub(self.0 >> SINCE_SHIFT) & (u32::MAX >> SINCE_SHIFT) >= OLD
     }
 }

@@ -9,14 +9,14 @@
 use crate::sys::thread::{self, Thread};
 
 /// In force until it is dropped.
-pub(super) struct Will(Option<&'static Thread>);
+pub(crate) struct Will(Option<&'static Thread>);
 
 impl Will {
     /// Leaves a wake-up to a sleeper on `word`.
     ///
     /// # Safety
     /// While it is in force, `word` must stay mapped, and its low 30 bits 0.
-    pub(super) unsafe fn leave(word: *const u32) -> Self {
+    pub(crate) unsafe fn leave(word: *const u32) -> Self {
         // SAFETY: by contract.
         unsafe { Self::of(thread::current(), word) }
     }

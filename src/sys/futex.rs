@@ -110,23 +110,40 @@ pub(crate) unsafe fn wait_either(
     deadline: Deadline,
     round: u32,
 ) -> (Wake, bool) {
+    // SAFETY: the caller's contract.
+    let (wake, by) = unsafe { wait_any(words, EVERYBODY, deadline, round) };
+    (wake, by == Some(1))
+}
+
+/// As [`wait_either`], on any number of words. The second result says on which one it was woken, if it was. Where it sleeps
+/// on the first only, it is woken by who wakes one of the `groups`.
+///
+/// # Safety
+/// As [`wait_until`], for each.
+pub(crate) unsafe fn wait_any<const N: usize>(
+    words: [(*const u32, u32); N],
+    groups: u32,
+    deadline: Deadline,
+    round: u32,
+) -> (Wake, Option<usize>) {
     static MISSING: AtomicU32 = AtomicU32::new(0);
     // Relaxed: one flag; who misses it asks the kernel once more.
     if MISSING.load(Ordering::Relaxed) != 0 || thread::current().is_interruptible() {
+        let (word, expected) = words[0];
         // SAFETY: the caller's contract.
-        return (unsafe { wait(words[0].0, words[0].1, deadline, round) }, false);
+        return (unsafe { wait_among(word, expected, groups, deadline, bound(round)) }, None);
     }
     let capped = deadline.min_nanos_from(clock::now(), bound(round));
     // SAFETY: the caller's contract.
     match unsafe { wait_vector(&words.map(Waiter::of), capped) } {
-        Ok(index) => (Wake::Woken, index == 1),
-        Err(ETIMEDOUT) if capped < deadline => (Wake::Bound, false),
-        Err(ETIMEDOUT) => (Wake::TimedOut, false),
+        Ok(index) => (Wake::Woken, usize::try_from(index).ok()),
+        Err(ETIMEDOUT) if capped < deadline => (Wake::Bound, None),
+        Err(ETIMEDOUT) => (Wake::TimedOut, None),
         Err(ENOSYS | EPERM) => {
             MISSING.store(1, Ordering::Relaxed);
-            (Wake::Woken, false)
+            (Wake::Woken, None)
         }
-        Err(_) => (Wake::Woken, false),
+        Err(_) => (Wake::Woken, None),
     }
 }
 
@@ -151,7 +168,7 @@ impl Waiter {
 ///
 /// # Safety
 /// As [`wait_until`], for each.
-unsafe fn wait_vector(waiters: &[Waiter; 2], until: Deadline) -> Result<libc::c_long, i32> {
+unsafe fn wait_vector(waiters: &[Waiter], until: Deadline) -> Result<libc::c_long, i32> {
     let time = until.timespec();
     // The kernel takes 64 bits for each on every machine.
     #[cfg_attr(target_pointer_width = "64", expect(clippy::useless_conversion))]
@@ -159,7 +176,14 @@ unsafe fn wait_vector(waiters: &[Waiter; 2], until: Deadline) -> Result<libc::c_
     loop {
         // SAFETY: the kernel reads the words, mapped by contract, and the list and the time, which outlive the call.
         let result = errno::preserve(|| unsafe {
-            libc::syscall(libc::SYS_futex_waitv, waiters, waiters.len(), 0, &time, libc::CLOCK_MONOTONIC)
+            libc::syscall(
+                libc::SYS_futex_waitv,
+                waiters.as_ptr(),
+                waiters.len(),
+                0,
+                &time,
+                libc::CLOCK_MONOTONIC,
+            )
         });
         if result != Err(EINTR) {
             return result;

@@ -81,6 +81,18 @@ impl Head {
         compiler_fence(Ordering::SeqCst);
     }
 
+    /// As [`Head::set_pending`], of a lock that is not linked: the futex word is all that the kernel knows of it.
+    ///
+    /// # Safety
+    /// As [`Head::set_pending`].
+    #[inline(always)]
+    pub(crate) unsafe fn set_pending_word(head: *mut Self, word: *const u32) {
+        let entry = word.cast::<u8>().wrapping_offset(-FUTEX_OFFSET);
+        // SAFETY: by contract. The kernel adds the offset again, and never reads a pending entry's node.
+        unsafe { (&raw mut (*head).pending).write_volatile(entry.cast_mut().cast()) };
+        compiler_fence(Ordering::SeqCst);
+    }
+
     /// Tells the kernel to wake one sleeper on `word` should this thread die. False: the entry is in use,
     /// and stays as it is.
     ///

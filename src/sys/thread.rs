@@ -231,6 +231,16 @@ impl Thread {
         unsafe { Head::set_pending(self.head.get(), node) }
     }
 
+    /// See [`Head::set_pending_word`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn set_pending_word(&self, word: *const u32) {
+        // SAFETY: this thread's head; the rest by contract.
+        unsafe { Head::set_pending_word(self.head.get(), word) }
+    }
+
     /// See [`Head::bequeath`].
     ///
     /// # Safety
@@ -267,6 +277,7 @@ impl Thread {
         unsafe { Head::unlink(self.head.get(), node) }
     }
 
+    #[inline(always)]
     pub(crate) fn tid(&self) -> u32 {
         self.tid.get()
     }

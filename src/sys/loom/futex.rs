@@ -114,6 +114,20 @@ pub(crate) unsafe fn wait_either(
     (unsafe { wait(words[0].0, words[0].1, deadline, round) }, false)
 }
 
+/// As in `sys/futex.rs`: on the first word only.
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe fn wait_any<const N: usize>(
+    words: [(*const u32, u32); N],
+    groups: u32,
+    deadline: Deadline,
+    _round: u32,
+) -> (Wake, Option<usize>) {
+    // SAFETY: the caller's contract.
+    (unsafe { wait_among(words[0].0, words[0].1, groups, deadline, 0) }, None)
+}
+
 /// As in `sys/futex.rs`: one step.
 ///
 /// # Safety

@@ -1,0 +1,19 @@
+//! Floor 2: bounded queues in shared memory, for any number of producers and consumers.
+
+mod attend;
+mod byte_queue;
+mod layout;
+pub(crate) mod memory;
+mod patience;
+#[expect(clippy::module_inception, reason = "the file's name is its noun")]
+mod queue;
+pub(crate) mod ring;
+mod side;
+mod slot;
+mod state;
+mod statistics;
+mod tasks;
+
+pub use byte_queue::ByteQueue;
+pub use queue::{PutError, Queue};
+pub use statistics::QueueStatistics;

@@ -1,0 +1,490 @@
+//! The ring: two sides and slots, in memory that processes share. Its short paths; the long ones are in [`attend`](super::attend).
+//!
+//! Two locks, one a side, and one word a slot whose store commits (see [`slot`](super::slot)): so a producer and a consumer never
+//! wait for each other's lock, and a death costs the next holder of that side nothing but a look. Compared with claims of single slots (D. Vyukov's
+//! bounded queue): those need as many locked instructions, and a claimer that dies leaves a hole that nobody can tell from a slow one.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use super::layout::{self, Geometry, Header};
+use super::side::Side;
+use super::slot::{Position, Stage, Word, begins_high, ready_sequence, settled};
+use super::statistics::QueueStatistics;
+use crate::error::{Error, Result};
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::clock::Deadline;
+use crate::sys::futex;
+use crate::sys::thread::{self, Thread};
+
+/// Which side an operation is of.
+pub(super) trait Role {
+    /// A slot is for it when its sequence is `2 * lap + READY`.
+    const READY: u32;
+    const PRODUCES: bool = Self::READY == 0;
+
+    /// Its own side.
+    fn own(header: &Header) -> &Side;
+    /// The one that it waits for.
+    fn other(header: &Header) -> &Side;
+}
+
+pub(super) struct Producer;
+pub(super) struct Consumer;
+
+impl Role for Producer {
+    const READY: u32 = 0;
+
+    #[inline(always)]
+    fn own(header: &Header) -> &Side {
+        &header.producers
+    }
+
+    fn other(header: &Header) -> &Side {
+        &header.consumers
+    }
+}
+
+impl Role for Consumer {
+    const READY: u32 = 1;
+
+    #[inline(always)]
+    fn own(header: &Header) -> &Side {
+        &header.consumers
+    }
+
+    fn other(header: &Header) -> &Side {
+        &header.producers
+    }
+}
+
+/// A queue as this process knows it: where it is, and a private copy of its geometry.
+#[derive(Clone, Copy)]
+pub(crate) struct Ring {
+    header: NonNull<Header>,
+    geometry: Geometry,
+}
+
+// SAFETY: it is memory that all of the process's threads have mapped; what is done there is atomic or under the sides' locks.
+unsafe impl Send for Ring {}
+// SAFETY: as above.
+unsafe impl Sync for Ring {}
+
+/// What a get found.
+pub(crate) enum Got {
+    /// A message of so many bytes, which is in the buffer.
+    Message(usize),
+    /// A message of so many bytes, which does not fit and stays.
+    TooLarge(usize),
+}
+
+/// The right to use one slot: its side is held, and the slot is ready.
+pub(super) struct Turn<R> {
+    position: Position,
+    /// Where the slot begins.
+    slot: *mut u8,
+    word: Word,
+    role: PhantomData<R>,
+}
+
+impl<R> Turn<R> {
+    /// Where its message goes or is.
+    #[inline(always)]
+    fn message(&self) -> *mut u8 {
+        // SAFETY: the slot is larger than its word.
+        unsafe { self.slot.add(size_of::<Word>()) }
+    }
+}
+
+impl Ring {
+    /// The bytes that a queue takes; 0 if there can be none such.
+    pub(crate) fn required_size(capacity: usize, message_size: usize) -> usize {
+        Geometry::new(capacity, message_size).map_or(0, |geometry| geometry.size)
+    }
+
+    /// Makes a queue. `InvalidArgument` if it does not fit, or the memory is not aligned to 64 bytes. The counts begin at the lap
+    /// `2^31 * high + lap`; slots that are 0 already need not be written.
+    ///
+    /// # Safety
+    /// `memory` must be writable for `size` bytes, stay mapped while the ring is used, and be used by nobody else until this returns.
+    pub(crate) unsafe fn make(
+        memory: NonNull<u8>,
+        size: usize,
+        geometry: (usize, usize),
+        (lap, high): (u32, u32),
+        is_zero: bool,
+    ) -> Result<Self> {
+        let geometry = Geometry::new(geometry.0, geometry.1)?;
+        if size < geometry.size || !memory.cast::<Header>().is_aligned() {
+            return Err(Error::InvalidArgument);
+        }
+        // SAFETY: by contract and the check.
+        unsafe { layout::initialize(memory, geometry, lap, high, is_zero) };
+        Ok(Self { header: memory.cast(), geometry })
+    }
+
+    /// Finds a queue that was made there: `Protocol` if there is none.
+    ///
+    /// # Safety
+    /// `memory` must be readable and writable for `size` bytes, and stay mapped while the ring is used.
+    pub(crate) unsafe fn find(memory: NonNull<u8>, size: usize) -> Result<Self> {
+        if !memory.cast::<Header>().is_aligned() {
+            return Err(Error::InvalidArgument);
+        }
+        // SAFETY: by contract and the check.
+        let geometry = unsafe { layout::check(memory, size) }?;
+        Ok(Self { header: memory.cast(), geometry })
+    }
+
+    #[inline(always)]
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: mapped while the ring is used; any bytes are a valid header.
+        unsafe { self.header.as_ref() }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.geometry.capacity as usize
+    }
+
+    pub(crate) fn message_size(&self) -> usize {
+        self.geometry.message_size as usize
+    }
+
+    /// The slot at an index, which must be below the capacity.
+    #[inline(always)]
+    fn slot(&self, index: u32) -> *mut u8 {
+        let offset = size_of::<Header>() + index as usize * self.geometry.stride;
+        // SAFETY: the memory goes on for the geometry's size, which has room for so many slots.
+        unsafe { self.header.cast::<u8>().add(offset).as_ptr() }
+    }
+
+    #[inline(always)]
+    fn word_at(&self, index: u32) -> &AtomicU64 {
+        // SAFETY: a slot begins with its word, aligned as the header and the stride are; only ever accessed as an atomic.
+        unsafe { &*self.slot(index).cast::<AtomicU64>() }
+    }
+
+    /// Where a side is, and what the slot there says. `Protocol`: no such slot.
+    #[inline(always)]
+    pub(super) fn look<R: Role>(&self) -> Result<(Position, Word, Stage)> {
+        let position = Position(R::own(self.header()).position.load(Ordering::Relaxed));
+        if position.index() >= self.geometry.capacity {
+            return Err(Error::Protocol);
+        }
+        // Acquire pairs with the Release of `commit`: a message is seen with its word, and a slot is free once it was read.
+        let word = Word(self.word_at(position.index()).load(Ordering::Acquire));
+        let stage = word.stage(position.lap(), R::READY);
+        if stage == Stage::Ready && word.length() > self.geometry.message_size {
+            return Err(Error::Protocol);
+        }
+        Ok((position, word, stage))
+    }
+
+    /// The turn at the next slot, if it is ready. Only by the side's holder.
+    #[inline(always)]
+    pub(super) fn turn<R: Role>(&self) -> Option<Turn<R>> {
+        let position = Position(R::own(self.header()).position.load(Ordering::Relaxed));
+        self.turn_at(position, self.slot(position.index().min(self.geometry.capacity - 1)))
+    }
+
+    #[inline(always)]
+    fn turn_at<R: Role>(&self, position: Position, slot: *mut u8) -> Option<Turn<R>> {
+        // SAFETY: as in `word_at`. Acquire as in `look`.
+        let word = Word(unsafe { &*slot.cast::<AtomicU64>() }.load(Ordering::Acquire));
+        let is_ready = position.index() < self.geometry.capacity
+            && word.sequence() == ready_sequence(position.lap(), R::READY)
+            && (R::PRODUCES || word.length() <= self.geometry.message_size);
+        is_ready.then_some(Turn { position, slot, word, role: PhantomData })
+    }
+
+    /// Takes the side and waits for a slot. An error: the side is not held, and the pending entry cleared.
+    #[inline(always)]
+    fn begin<R: Role>(&self, thread: &Thread, deadline: Deadline) -> Result<Turn<R>> {
+        let side = R::own(self.header());
+        // Nothing after the locked instruction begins before its end. So what depends on the position is worked out before it, of
+        // a guess, which is right unless others take turns with us.
+        let guess = Position(side.position.load(Ordering::Relaxed));
+        let slot = self.slot(guess.index().min(self.geometry.capacity - 1));
+        side.begin(thread);
+        let holds = side.take_at_rest(thread);
+        if holds {
+            let turn = if side.position.load(Ordering::Relaxed) == guess.0 {
+                self.turn_at::<R>(guess, slot)
+            } else {
+                self.turn::<R>()
+            };
+            if let Some(turn) = turn {
+                return Ok(turn);
+            }
+        }
+        self.attend::<R>(thread, deadline, holds)
+    }
+
+    /// Hands the slot to the other side, and steps to the next. The first store decides: before it, nothing has happened; after it, all has.
+    #[inline(always)]
+    fn commit<R: Role>(&self, turn: &Turn<R>, length: u32) {
+        let committed = Word::new(turn.word.sequence().wrapping_add(1), length);
+        // SAFETY: as in `word_at`. Release pairs with the Acquire of `look`.
+        unsafe { &*turn.slot.cast::<AtomicU64>() }.store(committed.0, Ordering::Release);
+        self.step::<R>(turn.position);
+    }
+
+    /// Moves the side on by one. Only by its holder.
+    #[inline(always)]
+    pub(super) fn step<R: Role>(&self, from: Position) {
+        let side = R::own(self.header());
+        let next = Position(from.0.wrapping_add(1));
+        if next.index() == self.geometry.capacity {
+            return self.begin_lap::<R>(from);
+        }
+        side.position.store(next.0, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn begin_lap<R: Role>(&self, from: Position) {
+        let side = R::own(self.header());
+        let next = Position::new(from.lap().wrapping_add(1), 0);
+        side.position.store(next.0, Ordering::Relaxed);
+        if begins_high(next.lap()) {
+            let before = settled(side.high.load(Ordering::Relaxed), from.lap());
+            side.high.store(settled(before, next.lap()), Ordering::Relaxed);
+        }
+    }
+
+    /// Releases the side.
+    #[inline(always)]
+    fn leave<R: Role>(&self, thread: &Thread) {
+        let side = R::own(self.header());
+        if !side.leave_at_rest(thread) {
+            self.leave_awaited::<R>(thread);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave_awaited<R: Role>(&self, thread: &Thread) {
+        R::own(self.header()).release();
+        thread.clear_pending();
+    }
+
+    /// Puts a message of `length` bytes. `MessageSize` if it is too large.
+    ///
+    /// # Safety
+    /// `message` must be readable for `length` bytes.
+    #[inline(always)]
+    pub(crate) unsafe fn put(&self, message: *const u8, length: usize, deadline: Deadline) -> Result<()> {
+        if length > self.geometry.message_size as usize {
+            return Err(Error::MessageSize);
+        }
+        let thread = thread::current();
+        let turn = self.begin::<Producer>(thread, deadline)?;
+        // SAFETY: `length` is not above what a slot has room for; nobody else uses a slot whose turn we have.
+        unsafe { copy(message, turn.message(), length) };
+        self.commit(&turn, length as u32);
+        self.leave::<Producer>(thread);
+        Ok(())
+    }
+
+    /// Takes the next message, into a buffer of `room` bytes. One that does not fit stays.
+    ///
+    /// # Safety
+    /// `buffer` must be writable for `room` bytes.
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self, buffer: *mut u8, room: usize, deadline: Deadline) -> Result<Got> {
+        let thread = thread::current();
+        let turn = self.begin::<Consumer>(thread, deadline)?;
+        let length = turn.word.length() as usize;
+        if length > room {
+            self.leave::<Consumer>(thread);
+            return Ok(Got::TooLarge(length));
+        }
+        // SAFETY: `length` was checked against what a slot holds, when the word was read, and against the buffer.
+        unsafe { copy(turn.message(), buffer, length) };
+        self.commit(&turn, 0);
+        self.leave::<Consumer>(thread);
+        Ok(Got::Message(length))
+    }
+
+    /// Puts `count` messages of `length` bytes each that lie side by side, one after the other; how many. An error: none.
+    ///
+    /// # Safety
+    /// `messages` must be readable for `count * length` bytes.
+    pub(crate) unsafe fn put_many(
+        &self,
+        messages: *const u8,
+        length: usize,
+        count: usize,
+        deadline: Deadline,
+    ) -> Result<usize> {
+        if length > self.geometry.message_size as usize {
+            return Err(Error::MessageSize);
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        let thread = thread::current();
+        let side = Producer::own(self.header());
+        let mut turn = self.begin::<Producer>(thread, deadline)?;
+        let mut done = 0;
+        loop {
+            // SAFETY: as in `put`; `done` is below `count`.
+            unsafe { copy(messages.add(done * length), turn.message(), length) };
+            self.commit(&turn, length as u32);
+            done += 1;
+            if done == count {
+                break;
+            }
+            if side.load().has_waiters() {
+                // Whoever waits need not do so until all are put.
+                side.ring_if_awaited();
+            }
+            turn = match self.turn() {
+                Some(turn) => turn,
+                None => match self.attend(thread, deadline, true) {
+                    Ok(turn) => turn,
+                    Err(_) => return Ok(done),
+                },
+            };
+        }
+        self.leave::<Producer>(thread);
+        Ok(done)
+    }
+
+    /// Takes at least one and at most `count` messages, each of exactly `length` bytes, side by side into a buffer; how many. It
+    /// stops before a message of another length: `TooLarge` if that is the first one.
+    ///
+    /// # Safety
+    /// `buffer` must be writable for `count * length` bytes.
+    pub(crate) unsafe fn get_many(
+        &self,
+        buffer: *mut u8,
+        length: usize,
+        count: usize,
+        deadline: Deadline,
+    ) -> Result<Got> {
+        if count == 0 {
+            return Ok(Got::Message(0));
+        }
+        let thread = thread::current();
+        let side = Consumer::own(self.header());
+        let mut turn = Some(self.begin::<Consumer>(thread, deadline)?);
+        let mut done = 0;
+        let mut other = None;
+        while let Some(taken) = turn {
+            let found = taken.word.length() as usize;
+            if found != length {
+                other = Some(found);
+                break;
+            }
+            // SAFETY: as in `get`; `done` is below `count`.
+            unsafe { copy(taken.message(), buffer.add(done * length), length) };
+            self.commit(&taken, 0);
+            done += 1;
+            if done == count {
+                break;
+            }
+            if side.load().has_waiters() {
+                side.ring_if_awaited();
+            }
+            turn = self.turn();
+        }
+        self.leave::<Consumer>(thread);
+        match other {
+            Some(found) if done == 0 => Ok(Got::TooLarge(found)),
+            _ => Ok(Got::Message(done)),
+        }
+    }
+
+    /// Messages that one side had let pass at one moment during the call, those included that are not counted yet.
+    fn passed<R: Role>(&self) -> u64 {
+        let side = R::own(self.header());
+        let mut count = 0;
+        // Others may pass a whole lap between the two looks; again and again only where a stranger writes.
+        for _ in 0..100 {
+            let Ok((position, _, stage)) = self.look::<R>() else { break };
+            count = position.count(side.high.load(Ordering::Relaxed), self.geometry.capacity);
+            match stage {
+                Stage::Passed => return count.wrapping_add(1),
+                Stage::Broken => {}
+                Stage::Ready | Stage::Waiting => break,
+            }
+        }
+        count
+    }
+
+    /// Messages that were put, since the counts began.
+    pub(crate) fn put_count(&self) -> u64 {
+        self.passed::<Producer>()
+    }
+
+    /// How many messages there are: 0 to the capacity.
+    pub(crate) fn len(&self) -> usize {
+        // Consumers are behind producers: asked first, they cannot be ahead.
+        let taken = self.passed::<Consumer>();
+        let put = self.passed::<Producer>();
+        usize::try_from(put.wrapping_sub(taken)).unwrap_or(0).min(self.capacity())
+    }
+
+    pub(crate) fn statistics(&self) -> QueueStatistics {
+        let header = self.header();
+        let first = header.first.load(Ordering::Relaxed);
+        let got = self.passed::<Consumer>().wrapping_sub(first);
+        QueueStatistics {
+            put: self.passed::<Producer>().wrapping_sub(first),
+            got,
+            lost: header.consumers.lost.load(Ordering::Relaxed),
+            full_waits: header.producers.waits.load(Ordering::Relaxed),
+            empty_waits: header.consumers.waits.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Marks one of the messages that were taken as done.
+    pub(crate) fn task_done(&self) -> Result<()> {
+        self.header().tasks.mark(|| self.put_count())
+    }
+
+    /// Waits until every message put has been marked done.
+    pub(crate) fn join(&self, deadline: Deadline) -> Result<()> {
+        self.header().tasks.join(|| self.put_count(), deadline)
+    }
+
+    /// No more puts; wakes all. One step, of which each that it wakes does the rest, should this process die before it has.
+    pub(crate) fn close(&self) {
+        let header = self.header();
+        let closed = &raw const header.closed as *const u32;
+        // SAFETY: a futex of our own, mapped while the ring is used.
+        if !unsafe { futex::set_bit_0_and_wake_all(closed) } {
+            header.closed.store(1, Ordering::Release);
+            futex::wake(closed, i32::MAX);
+        }
+        header.producers.close();
+        // For those that cannot sleep on several words.
+        header.producers.wake_all();
+        header.consumers.wake_all();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.header().producers.load().is_closed()
+    }
+
+    /// Whether the side has something to do at its next slot. A hint, unless the side is held.
+    pub(super) fn is_ready<R: Role>(&self) -> bool {
+        !matches!(self.look::<R>(), Ok((_, _, Stage::Waiting)))
+    }
+}
+
+/// Copies between a slot and private memory.
+///
+/// # Safety
+/// Both must be valid for `length` bytes, and not overlap.
+#[inline(always)]
+unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
+    // SAFETY: by contract. The bytes mean nothing to us, so it does not matter if a stranger changes them meanwhile.
+    unsafe {
+        if length == size_of::<u64>() {
+            to.cast::<u64>().write_unaligned(from.cast::<u64>().read_unaligned());
+        } else {
+            to.copy_from_nonoverlapping(from, length);
+        }
+    }
+}
