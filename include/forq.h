@@ -494,6 +494,178 @@ int forq_backoff_snooze(struct forq_backoff *b);
 int forq_backoff_reset(struct forq_backoff *b);
 
 /**
+ * A bounded first-in first-out queue in shared memory: any number of producers and consumers, threads of any processes.
+ *
+ * Messages have a length each, up to a limit. When a put has returned, every process sees the message; what one producer puts comes
+ * out in its order. Putting waits while the queue is full, getting while it is empty.
+ *
+ * Deaths: nobody hangs, no message is torn or doubled, and at most the one in the dead one's hands (of a batch: those) is gone.
+ * A put that had not returned may have arrived or not; what a consumer took and died with stays unfinished for
+ * forq_queue_join. A process that is stopped while it waits stops nobody.
+ *
+ * A handle holds in every later fork, where it is used and freed like the parent's.
+ */
+typedef struct forq_queue forq_queue;
+
+/**
+ * What a queue has done since it was made.
+ */
+typedef struct forq_queue_statistics {
+    /**
+     * Messages put.
+     */
+    uint64_t put;
+    /**
+     * Messages taken out, those lost included.
+     */
+    uint64_t got;
+    /**
+     * Messages taken out by a process that died before its call had returned: as many as can be seen.
+     */
+    uint64_t lost;
+    /**
+     * Calls that had to wait for room.
+     */
+    uint64_t full_waits;
+    /**
+     * Calls that had to wait for a message.
+     */
+    uint64_t empty_waits;
+    /**
+     * Zero.
+     */
+    uint64_t reserved[8];
+} forq_queue_statistics;
+
+/**
+ * Makes an empty queue for capacity messages of up to message_size bytes, in memory of its own, which every later fork shares. Pages
+ * come with their first use.
+ *
+ * Returns 0; -EINVAL for NULL, 0, more than 2^31 messages or 2^32 - 1 bytes, or a product that overflows; -ENOMEM.
+ */
+int forq_queue_new(size_t capacity,
+                   size_t message_size,
+                   struct forq_queue **queue_out);
+
+/**
+ * The bytes that forq_queue_init needs; 0 if there can be no such queue.
+ */
+size_t forq_queue_required_size(size_t capacity, size_t message_size);
+
+/**
+ * Makes an empty queue in the caller's memory, 64-aligned and mapped MAP_SHARED, which is never freed. Others that have mapped it, at
+ * whatever address, find the queue by forq_queue_attach.
+ *
+ * Returns 0; -EINVAL for NULL, memory that is misaligned or smaller than forq_queue_required_size says, or as forq_queue_new; -ENOMEM.
+ */
+int forq_queue_init(void *memory,
+                    size_t size,
+                    size_t capacity,
+                    size_t message_size,
+                    struct forq_queue **queue_out);
+
+/**
+ * Finds a queue that forq_queue_init has made in this memory, by this process or another.
+ *
+ * Returns 0; -EPROTO if there is none, or one of another version of forq; -EINVAL for NULL or misaligned memory; -ENOMEM.
+ */
+int forq_queue_attach(void *memory,
+                      size_t size,
+                      struct forq_queue **queue_out);
+
+/**
+ * Ends this process's use of a queue, which no thread of it uses any more. NULL: nothing. The messages stay with whoever maps the memory;
+ * the caller's memory is never freed.
+ */
+void forq_queue_free(struct forq_queue *q);
+
+/**
+ * Puts a message of size bytes, waiting for room for at most timeout_ns. (NULL, 0) is an empty one.
+ *
+ * Returns 0; -EMSGSIZE if it is too large; -ESHUTDOWN after forq_queue_close; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EINTR, see
+ * forq_set_interruptible; -EDEADLK in a signal handler that interrupted another call on the queue; -EPROTO if a stranger has
+ * written into the queue; -EINVAL. Otherwise than by 0, nothing was put.
+ */
+int forq_queue_put(struct forq_queue *q,
+                   const void *message,
+                   size_t size,
+                   int64_t timeout_ns);
+
+/**
+ * Takes the next message into a buffer, waiting for one for at most timeout_ns.
+ *
+ * size_out: its size; NULL if that is not wanted. A message that does not fit stays: -EMSGSIZE, and size_out is the size needed.
+ * Returns 0; -EMSGSIZE; -ESHUTDOWN if the queue is closed and nothing is left; else as forq_queue_put.
+ */
+int forq_queue_get(struct forq_queue *q,
+                   void *buffer_out,
+                   size_t capacity,
+                   size_t *size_out,
+                   int64_t timeout_ns);
+
+/**
+ * How many messages are in the queue now, also after it was closed. -EINVAL.
+ */
+int forq_queue_len(const struct forq_queue *q);
+
+/**
+ * No more puts, here or anywhere: they give -ESHUTDOWN, those that wait included; gets take what is left, then give it too.
+ *
+ * Returns 0, also when it was closed before; -EINVAL.
+ */
+int forq_queue_close(struct forq_queue *q);
+
+/**
+ * Marks one of the messages that were taken as done, for forq_queue_join.
+ *
+ * Returns 0; -EOVERFLOW if as many have been marked as were put; -EINVAL.
+ */
+int forq_queue_task_done(struct forq_queue *q);
+
+/**
+ * Waits until every message put has been marked done, for at most timeout_ns. What a consumer took and died with stays unfinished.
+ *
+ * Returns 0; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EINTR; -EINVAL.
+ */
+int forq_queue_join(struct forq_queue *q,
+                    int64_t timeout_ns);
+
+/**
+ * What the queue has done. Counts read while it is in use may be of slightly different moments.
+ *
+ * Returns 0; -EINVAL.
+ */
+int forq_queue_stats(const struct forq_queue *q, struct forq_queue_statistics *stats_out);
+
+/**
+ * Puts count messages of size bytes each that lie side by side, one after the other, waiting for room for at most timeout_ns in all.
+ * For the price of one lock: no other producer's come between, unless the queue fills up.
+ *
+ * done_out: how many were put: all, or fewer if an error came after the first one.
+ * Returns 0; else as forq_queue_put: none was put.
+ */
+int forq_queue_put_many(struct forq_queue *q,
+                        const void *messages,
+                        size_t size,
+                        size_t count,
+                        size_t *done_out,
+                        int64_t timeout_ns);
+
+/**
+ * Takes what messages there are, at most max, waiting for the first one for at most timeout_ns. Each must be of exactly size bytes: it
+ * stops before one that is not.
+ *
+ * done_out: how many were taken.
+ * Returns 0; -EMSGSIZE if the first one is not of that size; else as forq_queue_get: none was taken.
+ */
+int forq_queue_get_many(struct forq_queue *q,
+                        void *buffer_out,
+                        size_t size,
+                        size_t max,
+                        size_t *done_out,
+                        int64_t timeout_ns);
+
+/**
  * One end of a pipe. Declared by the caller; all bytes zero: none. It may be moved, is copied by fork, and does
  * not belong in shared memory. Any number of threads and processes may use it at once; one receives at a time, the
  * others wait for their turn, which a killed one gives up.

@@ -14,6 +14,7 @@ pub mod mutex;
 pub mod pipe;
 pub mod pool;
 pub mod process;
+pub mod queue;
 pub mod semaphore;
 
 use core::ffi::c_int;

@@ -14,7 +14,7 @@ use super::side::{LEADER, Side, Wait};
 use super::slot::Stage;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU32, Ordering};
-use crate::sys::clock::Deadline;
+use crate::sys::clock::{self, Deadline};
 use crate::sys::futex::{self, Wake};
 use crate::sys::thread::Thread;
 
@@ -43,7 +43,7 @@ impl Ring {
                 }
                 wait.announced = None;
             }
-            let led = match self.next::<R>() {
+            let led = match wait.tick().and_then(|()| self.next::<R>()) {
                 Ok(Some(turn)) => return Ok(turn),
                 Ok(None) => self.lead::<R>(thread, &mut wait),
                 Err(error) => Err(error),
@@ -52,10 +52,10 @@ impl Ring {
             if let Err(error) = led {
                 if holds {
                     // What came at the last moment is taken.
-                    if let Some(turn) = self.turn::<R>() {
-                        return Ok(turn);
+                    match self.turn::<R>() {
+                        Some(turn) if !(R::PRODUCES && error == Error::Closed) => return Ok(turn),
+                        _ => self.leave_awaited::<R>(thread),
                     }
-                    self.leave_awaited::<R>(thread);
                 } else {
                     thread.clear_pending();
                 }
@@ -92,6 +92,7 @@ impl Ring {
         let side = R::own(self.header());
         let mine = super::state::State::held_by(thread.tid());
         loop {
+            wait.tick()?;
             let state = side.load();
             if R::PRODUCES && state.is_closed() {
                 return Err(Error::Closed);
@@ -148,14 +149,16 @@ impl Ring {
             return Err(self.refusal::<R>());
         }
         own.waits.store(own.waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(&own.lesson);
         while patience.snooze() {
             if self.is_ready::<R>() {
+                patience.learn(|count| self.is_ready_ahead::<R>(count));
                 return Ok(());
             }
         }
         // It may be our side that somebody waits for, left so by a dead holder.
         own.ring_if_awaited();
+        let since = clock::now();
         loop {
             self.help_close();
             match self.refusal::<R>() {
@@ -164,6 +167,9 @@ impl Ring {
             }
             let slept = self.sleep::<R>(other, wait);
             let holds = own.wake_up(thread);
+            if holds {
+                own.lesson.has_slept(clock::now() - since);
+            }
             if !holds || self.is_ready::<R>() {
                 return slept;
             }

@@ -467,6 +467,20 @@ impl Ring {
         self.header().producers.load().is_closed()
     }
 
+    /// Whether the side has something to do at the slot so many behind its next one, too. Only by its holder.
+    pub(super) fn is_ready_ahead<R: Role>(&self, count: u32) -> bool {
+        let position = Position(R::own(self.header()).position.load(Ordering::Relaxed));
+        let index = u64::from(position.index()) + u64::from(count);
+        let (lap, index) = match index.checked_sub(self.geometry.capacity.into()) {
+            Some(index) => (position.lap().wrapping_add(1), index),
+            None => (position.lap(), index),
+        };
+        // Not relied on, so Relaxed.
+        index < self.geometry.capacity.into()
+            && Word(self.word_at(index as u32).load(Ordering::Relaxed)).sequence()
+                == ready_sequence(lap, R::READY)
+    }
+
     /// Whether the side has something to do at its next slot. A hint, unless the side is held.
     pub(super) fn is_ready<R: Role>(&self) -> bool {
         !matches!(self.look::<R>(), Ok((_, _, Stage::Waiting)))

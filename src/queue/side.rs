@@ -4,7 +4,9 @@
 //! alone names it, from before it is taken until after whoever must be was woken. (One store, instead of the five that a linked
 //! lock takes.)
 
+use super::patience::Lesson;
 use super::state::{Announced, Number, State};
+use crate::error::{Error, Result};
 use crate::sync::pace::Pace;
 use crate::sync::state::FUTEX_BYTE;
 use crate::sync::useless::Useless;
@@ -28,7 +30,9 @@ pub(super) struct Side {
     pub(super) high: AtomicU32,
     /// What waiters have learnt, for the next: see [`Pace`].
     pub(super) hot: AtomicU32,
-    _hot: [u64; 4],
+    /// (holder) What its leaders have learnt.
+    pub(super) lesson: Lesson,
+    _hot: [u32; 7],
 
     /// Changed before the other side's leader is woken, which sleeps while it stays.
     pub(super) bell: AtomicU32,
@@ -52,11 +56,22 @@ pub(super) struct Wait {
     pub(super) pace: Pace,
     pub(super) announced: Option<Announced>,
     pub(super) sleeps: u32,
+    ticks: u32,
 }
 
 impl Wait {
     pub(super) fn new(deadline: Deadline) -> Self {
-        Self { deadline, pace: Pace::new(), announced: None, sleeps: 0 }
+        Self { deadline, pace: Pace::new(), announced: None, sleeps: 0, ticks: 0 }
+    }
+
+    /// Counts what was done without a sleep, which would end with the deadline: where a stranger writes into the queue all the time, there
+    /// might be no sleep.
+    pub(super) fn tick(&mut self) -> Result<()> {
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks % 1024 == 0 && !self.deadline.is_now() && self.deadline.has_passed() {
+            return Err(Error::TimedOut);
+        }
+        Ok(())
     }
 }
 
@@ -77,7 +92,7 @@ impl Side {
 
     /// Replaces one state by another. Acquire and Release pair with each other: whoever takes the side sees what was done under it, and
     /// a leader of the other side that leaves its mark after a release sees what that release published.
-    pub(super) fn change(&self, from: State, to: State) -> Result<(), State> {
+    pub(super) fn change(&self, from: State, to: State) -> core::result::Result<(), State> {
         self.state
             .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed)
             .map(drop)
