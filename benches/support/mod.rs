@@ -100,3 +100,22 @@ pub(crate) fn pin(cpu: usize) {
         libc::sched_setaffinity(0, size_of_val(&set), &set);
     }
 }
+
+/// How all peers wait that only spin: a thousand pauses, then a yield.
+pub(crate) struct Spin(u32);
+
+impl Spin {
+    pub(crate) fn new() -> Self {
+        Self(0)
+    }
+
+    #[inline]
+    pub(crate) fn wait(&mut self) {
+        self.0 += 1;
+        if self.0 % 1000 == 0 {
+            std::thread::yield_now();
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+}
