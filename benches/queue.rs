@@ -216,16 +216,21 @@ struct Word(Shared<AtomicU64>, Shared<AtomicU32>);
 
 impl Line for Word {
     fn put(&self, message: u64) {
+        while self.1.load(Ordering::Acquire) != 0 {
+            std::thread::yield_now();
+        }
         self.0.store(message, Ordering::Relaxed);
         self.1.store(1, Ordering::Release);
         futex::wake(&self.1);
     }
 
     fn get(&self) -> u64 {
-        while self.1.compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        while self.1.load(Ordering::Acquire) == 0 {
             futex::wait(&self.1, 0);
         }
-        self.0.load(Ordering::Relaxed)
+        let message = self.0.load(Ordering::Relaxed);
+        self.1.store(0, Ordering::Release);
+        message
     }
 }
 

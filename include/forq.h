@@ -666,6 +666,17 @@ int forq_queue_get_many(struct forq_queue *q,
                         int64_t timeout_ns);
 
 /**
+ * A descriptor of this process that is readable while there may be messages, or the queue is closed: for poll, epoll and forq_wait, not for
+ * reading; the queue's. Made at the first call; until somebody asks for one it costs nothing. Who finds it readable calls forq_queue_get with
+ * timeout 0 until that gives -EAGAIN, which makes it unreadable. It is a datagram socket, so that processes that were there before reach
+ * it, too.
+ *
+ * Returns the descriptor; -ENOMEM without descriptors; -ENOSPC if 32 processes have one; -EINVAL. From then on, a put that ends emptiness gives
+ * -ENOMEM if its process has no descriptor left to tell by.
+ */
+int forq_queue_fd(struct forq_queue *q);
+
+/**
  * One end of a pipe. Declared by the caller; all bytes zero: none. It may be moved, is copied by fork, and does
  * not belong in shared memory. Any number of threads and processes may use it at once; one receives at a time, the
  * others wait for their turn, which a killed one gives up.

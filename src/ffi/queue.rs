@@ -58,9 +58,16 @@ fn handle(memory: Memory) -> Result<*mut forq_queue> {
 
 /// # Safety
 /// As [`borrow`].
-unsafe fn ring<'a>(q: *const forq_queue) -> Result<&'a Ring> {
+unsafe fn memory<'a>(q: *const forq_queue) -> Result<&'a Memory> {
     // SAFETY: by contract; a queue is a pointer to a handle.
-    unsafe { borrow(q.cast::<Handle>()) }.map(|handle| &handle.memory.ring)
+    unsafe { borrow(q.cast::<Handle>()) }.map(|handle| &handle.memory)
+}
+
+/// # Safety
+/// As [`borrow`].
+unsafe fn ring<'a>(q: *const forq_queue) -> Result<&'a Ring> {
+    // SAFETY: by contract.
+    unsafe { memory(q) }.map(|memory| &memory.ring)
 }
 
 /// Makes an empty queue for capacity messages of up to message_size bytes, in memory of its own, which every later fork shares. Pages
@@ -204,12 +211,12 @@ pub unsafe extern "C" fn forq_queue_get(
     timeout_ns: i64,
 ) -> c_int {
     // SAFETY: by contract.
-    let result = unsafe { ring(q) }.and_then(|ring| {
+    let result = unsafe { memory(q) }.and_then(|memory| {
         let buffer = checked(buffer_out, capacity.min(isize::MAX as usize))?.cast_mut();
         // SAFETY: by contract.
         let size_out = if size_out.is_null() { None } else { Some(unsafe { borrow_mut(size_out) }?) };
         // SAFETY: by contract and the check.
-        let (size, result) = match unsafe { ring.get(buffer, capacity, deadline(timeout_ns)?) }? {
+        let (size, result) = match unsafe { memory.get(buffer, capacity, deadline(timeout_ns)?) }? {
             Got::Message(size) => (size, Ok(())),
             Got::TooLarge(size) => (size, Err(Error::MessageSize)),
         };
@@ -343,14 +350,30 @@ pub unsafe extern "C" fn forq_queue_get_many(
     timeout_ns: i64,
 ) -> c_int {
     // SAFETY: by contract.
-    let both = unsafe { ring(q).and_then(|ring| Ok((ring, borrow_mut(done_out)?))) };
-    status(both.and_then(|(ring, done_out)| {
+    let both = unsafe { memory(q).and_then(|memory| Ok((memory, borrow_mut(done_out)?))) };
+    status(both.and_then(|(memory, done_out)| {
         let buffer = checked_many(buffer_out, size, max)?.cast_mut();
         // SAFETY: by contract and the check.
-        match unsafe { ring.get_many(buffer, size, max, deadline(timeout_ns)?) }? {
+        match unsafe { memory.get_many(buffer, size, max, deadline(timeout_ns)?) }? {
             Got::Message(taken) => *done_out = taken,
             Got::TooLarge(_) => return Err(Error::MessageSize),
         }
         Ok(())
     }))
+}
+
+/// A descriptor of this process that is readable while there may be messages, or the queue is closed: for poll, epoll and forq_wait, not for
+/// reading; the queue's. Made at the first call; until somebody asks for one it costs nothing. Who finds it readable calls forq_queue_get with
+/// timeout 0 until that gives -EAGAIN, which makes it unreadable. It is a datagram socket, so that processes that were there before reach
+/// it, too.
+///
+/// Returns the descriptor; -ENOMEM without descriptors; -ENOSPC if 32 processes have one; -EINVAL. From then on, a put that ends emptiness gives
+/// -ENOMEM if its process has no descriptor left to tell by.
+///
+/// # Safety
+/// `q` must be NULL or a queue.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_queue_fd(q: *mut forq_queue) -> c_int {
+    // SAFETY: by contract.
+    count(unsafe { memory(q) }.and_then(|memory| Ok(memory.descriptor()? as usize)))
 }

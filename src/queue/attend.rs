@@ -44,7 +44,10 @@ impl Ring {
                 wait.announced = None;
             }
             let led = match wait.tick().and_then(|()| self.next::<R>()) {
-                Ok(Some(turn)) => return Ok(turn),
+                Ok(Some(turn)) => match self.prepare::<R>() {
+                    Ok(()) => return Ok(turn),
+                    Err(error) => Err(error),
+                },
                 Ok(None) => self.lead::<R>(thread, &mut wait),
                 Err(error) => Err(error),
             };
@@ -53,15 +56,26 @@ impl Ring {
                 if holds {
                     // What came at the last moment is taken.
                     match self.turn::<R>() {
-                        Some(turn) if !(R::PRODUCES && error == Error::Closed) => return Ok(turn),
-                        _ => self.leave_awaited::<R>(thread),
+                        Some(turn)
+                            if matches!(error, Error::TimedOut | Error::WouldBlock)
+                                && self.prepare::<R>().is_ok() =>
+                        {
+                            return Ok(turn);
+                        }
+                        _ => {}
                     }
+                    self.leave_awaited::<R>(thread);
                 } else {
                     thread.clear_pending();
                 }
                 return Err(error);
             }
         }
+    }
+
+    /// What is to be done before a slot is used that was got by the long path.
+    fn prepare<R: Role>(&self) -> Result<()> {
+        if R::PRODUCES { self.tell_bells() } else { Ok(()) }
     }
 
     /// The turn at the next slot, past what a dead holder has done. Only by the side's holder.
@@ -116,6 +130,7 @@ impl Ring {
                 return Err(Error::Deadlock);
             }
             if wait.deadline.is_now() && !self.is_ready::<R>() {
+                self.help_close();
                 return Err(self.refusal::<R>());
             }
             if wait.pace.snooze(side.turns(), &side.hot) {
@@ -146,15 +161,30 @@ impl Ring {
     fn lead<R: Role>(&self, thread: &Thread, wait: &mut Wait) -> Result<()> {
         let (own, other) = (R::own(self.header()), R::other(self.header()));
         if wait.deadline.is_now() {
+            self.help_close();
             return Err(self.refusal::<R>());
         }
         own.waits.store(own.waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         let mut patience = Patience::new(&own.lesson);
-        while patience.snooze() {
+        let mut is_open = false;
+        loop {
+            if patience.will_yield() && !is_open {
+                // Others may get the CPU, and this process may be stopped meanwhile.
+                own.fall_asleep();
+                is_open = true;
+            }
+            if !patience.snooze() {
+                break;
+            }
             if self.is_ready::<R>() {
-                patience.learn(|count| self.is_ready_ahead::<R>(count));
+                if !is_open || own.wake_up(thread) {
+                    patience.learn(|count| self.is_ready_ahead::<R>(count));
+                }
                 return Ok(());
             }
+        }
+        if is_open && !own.wake_up(thread) {
+            return Ok(());
         }
         // It may be our side that somebody waits for, left so by a dead holder.
         own.ring_if_awaited();
@@ -213,11 +243,13 @@ impl Ring {
     }
 
     /// Does the rest of a close whose process has died. Whether there was something to do.
-    fn help_close(&self) -> bool {
+    pub(super) fn help_close(&self) -> bool {
         let header = self.header();
         let is_half_closed =
             header.closed.load(Ordering::Acquire) != 0 && !header.producers.load().is_closed();
         if is_half_closed {
+            // First: should we die in between, whoever hears a bell finishes it.
+            let _ = self.ring_bells();
             header.producers.close();
         }
         is_half_closed

@@ -84,7 +84,7 @@ impl ByteQueue {
 
     fn get_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         // SAFETY: a slice.
-        match unsafe { self.memory.ring.get(buffer.as_mut_ptr(), buffer.len(), deadline) }? {
+        match unsafe { self.memory.get(buffer.as_mut_ptr(), buffer.len(), deadline) }? {
             Got::Message(length) => Ok(length),
             Got::TooLarge(_) => Err(Error::MessageSize),
         }
@@ -172,6 +172,21 @@ impl ByteQueue {
     /// As there.
     pub fn join_timeout(&self, timeout: Duration) -> Result<()> {
         self.memory.ring.join(Deadline::after(timeout))
+    }
+
+    /// A descriptor of this process that is readable while there may be messages, or the queue is closed: for poll, epoll and event loops,
+    /// not for reading. Made at the first call; until somebody asks for one, readiness costs nothing, then one
+    /// system call or two of the put that ends emptiness. Who finds it readable calls [`ByteQueue::try_get`] until that fails, which makes it unreadable. (A
+    /// datagram socket, so that processes that were there before reach it, too: they must be in the same network namespace.)
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] without descriptors; [`Error::OutOfSpace`] if 32 processes have one. From then on, a put that ends emptiness fails with
+    /// [`Error::OutOfMemory`] if its process has no descriptor left to tell by.
+    #[cfg(feature = "std")]
+    pub fn readiness(&self) -> Result<std::os::fd::BorrowedFd<'_>> {
+        let raw = self.memory.descriptor()?;
+        // SAFETY: open as long as the queue is.
+        Ok(unsafe { std::os::fd::BorrowedFd::borrow_raw(raw) })
     }
 
     /// How many messages are in it now; also after it was closed.

@@ -31,7 +31,11 @@ pub(super) struct Header {
     pub(super) first: AtomicU64,
     /// Bit 0: closed. All sleepers sleep on it, too.
     pub(super) closed: AtomicU32,
-    _unused: [u32; 7],
+    /// A bit for each bell that there has been: see [`readiness`](super::readiness).
+    pub(super) bells: AtomicU32,
+    /// What the bells' names begin with; 0: there was none yet.
+    pub(super) object: AtomicU64,
+    _unused: [u64; 2],
     pub(super) tasks: Tasks,
     pub(super) producers: Side,
     pub(super) consumers: Side,

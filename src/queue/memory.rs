@@ -2,13 +2,17 @@
 
 use core::ptr::NonNull;
 
-use super::ring::Ring;
-use crate::error::Result;
+use super::readiness::Readiness;
+use super::ring::{Got, Ring};
+use crate::error::{Error, Result};
+use crate::sys::clock::Deadline;
 use crate::sys::map::Mapping;
 
 /// A ring and what it lies in.
 pub(crate) struct Memory {
     pub(crate) ring: Ring,
+    /// This process's descriptor for event loops.
+    readiness: Readiness,
     /// `None`: the caller's.
     _mapping: Option<Mapping>,
 }
@@ -20,7 +24,7 @@ impl Memory {
         // SAFETY: new memory, which stays while `self` does; pages are aligned to more than a line.
         let ring =
             unsafe { Ring::make(mapping.start(), mapping.size(), (capacity, message_size), lap, true) }?;
-        Ok(Self { ring, _mapping: Some(mapping) })
+        Ok(Self { ring, readiness: Readiness::none(), _mapping: Some(mapping) })
     }
 
     /// # Safety
@@ -33,13 +37,53 @@ impl Memory {
     ) -> Result<Self> {
         // SAFETY: by contract.
         let ring = unsafe { Ring::make(memory, size, (capacity, message_size), (0, 0), false) }?;
-        Ok(Self { ring, _mapping: None })
+        Ok(Self { ring, readiness: Readiness::none(), _mapping: None })
     }
 
     /// # Safety
     /// As [`Ring::find`].
     pub(crate) unsafe fn find_in(memory: NonNull<u8>, size: usize) -> Result<Self> {
         // SAFETY: by contract.
-        Ok(Self { ring: unsafe { Ring::find(memory, size) }?, _mapping: None })
+        let ring = unsafe { Ring::find(memory, size) }?;
+        Ok(Self { ring, readiness: Readiness::none(), _mapping: None })
+    }
+
+    /// As [`Ring::get`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self, buffer: *mut u8, room: usize, deadline: Deadline) -> Result<Got> {
+        // SAFETY: by contract.
+        unsafe { self.ring.get(buffer, room, deadline) }.inspect_err(|error| self.has_failed(*error))
+    }
+
+    /// As [`Ring::get_many`].
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn get_many(
+        &self,
+        buffer: *mut u8,
+        length: usize,
+        count: usize,
+        deadline: Deadline,
+    ) -> Result<Got> {
+        // SAFETY: by contract.
+        unsafe { self.ring.get_many(buffer, length, count, deadline) }
+            .inspect_err(|error| self.has_failed(*error))
+    }
+
+    #[cold]
+    fn has_failed(&self, error: Error) {
+        if matches!(error, Error::WouldBlock | Error::TimedOut) {
+            self.readiness.settle(&self.ring);
+        }
+    }
+
+    /// This process's descriptor that is readable while there may be messages.
+    #[cfg(any(feature = "std", feature = "capi"))]
+    pub(crate) fn descriptor(&self) -> Result<i32> {
+        self.readiness.descriptor(&self.ring)
     }
 }

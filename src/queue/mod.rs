@@ -7,6 +7,7 @@ pub(crate) mod memory;
 mod patience;
 #[expect(clippy::module_inception, reason = "the file's name is its noun")]
 mod queue;
+pub(crate) mod readiness;
 pub(crate) mod ring;
 mod side;
 mod slot;

@@ -76,6 +76,11 @@ impl<'a> Patience<'a> {
         Self { lesson, delay: lesson.load().0, looks: 0, since: 0 }
     }
 
+    /// Whether the next wait gives the CPU away, or is no wait.
+    pub(super) fn will_yield(&self) -> bool {
+        self.looks >= LOOKS
+    }
+
     /// Waits a little. False: it did not; time to sleep.
     pub(super) fn snooze(&mut self) -> bool {
         if cfg!(loom) || (self.looks >= LOOKS && !self.may_yield()) {

@@ -145,7 +145,7 @@ impl<T: Pod> Queue<T> {
     fn get_until(&self, deadline: Deadline) -> Result<T> {
         let mut message = MaybeUninit::<T>::uninit();
         // SAFETY: a place for a value.
-        match unsafe { self.memory.ring.get(message.as_mut_ptr().cast(), size_of::<T>(), deadline) }? {
+        match unsafe { self.memory.get(message.as_mut_ptr().cast(), size_of::<T>(), deadline) }? {
             // SAFETY: all its bytes were written, and any bytes are a value.
             Got::Message(size) if size == size_of::<T>() => Ok(unsafe { message.assume_init() }),
             // Put by a stranger.
@@ -249,7 +249,7 @@ impl<T: Pod> Queue<T> {
     fn get_many_until(&self, messages: &mut [T], deadline: Deadline) -> Result<usize> {
         let place = messages.as_mut_ptr().cast();
         // SAFETY: a slice, of plain values, any bytes of which are one.
-        match unsafe { self.memory.ring.get_many(place, size_of::<T>(), messages.len(), deadline) }? {
+        match unsafe { self.memory.get_many(place, size_of::<T>(), messages.len(), deadline) }? {
             Got::Message(count) => Ok(count),
             Got::TooLarge(_) => Err(Error::Protocol),
         }
@@ -290,6 +290,21 @@ impl<T: Pod> Queue<T> {
     /// As [`Queue::join`], and [`Error::TimedOut`], or [`Error::WouldBlock`] if the time is 0.
     pub fn join_timeout(&self, timeout: Duration) -> Result<()> {
         self.memory.ring.join(Deadline::after(timeout))
+    }
+
+    /// A descriptor of this process that is readable while there may be messages, or the queue is closed: for poll, epoll and event loops,
+    /// not for reading. Made at the first call; until somebody asks for one, readiness costs nothing, then one
+    /// system call or two of the put that ends emptiness. Who finds it readable calls [`Queue::try_get`] until that fails, which makes it unreadable. (A
+    /// datagram socket, so that processes that were there before reach it, too: they must be in the same network namespace.)
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] without descriptors; [`Error::OutOfSpace`] if 32 processes have one. From then on, a put that ends emptiness fails with
+    /// [`Error::OutOfMemory`] if its process has no descriptor left to tell by.
+    #[cfg(feature = "std")]
+    pub fn readiness(&self) -> Result<std::os::fd::BorrowedFd<'_>> {
+        let raw = self.memory.descriptor()?;
+        // SAFETY: open as long as the queue is.
+        Ok(unsafe { std::os::fd::BorrowedFd::borrow_raw(raw) })
     }
 
     /// How many messages are in it now; also after it was closed.

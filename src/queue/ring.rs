@@ -75,7 +75,7 @@ pub(crate) enum Got {
     /// A message of so many bytes, which is in the buffer.
     Message(usize),
     /// A message of so many bytes, which does not fit and stays.
-    TooLarge(usize),
+    TooLarge(#[cfg_attr(not(feature = "capi"), expect(dead_code, reason = "only C is told how many"))] usize),
 }
 
 /// The right to use one slot: its side is held, and the slot is ready.
@@ -457,7 +457,7 @@ impl Ring {
             header.closed.store(1, Ordering::Release);
             futex::wake(closed, i32::MAX);
         }
-        header.producers.close();
+        self.help_close();
         // For those that cannot sleep on several words.
         header.producers.wake_all();
         header.consumers.wake_all();

@@ -308,6 +308,16 @@ impl Side {
         }
     }
 
+    /// Takes the mark away that bells must be rung.
+    pub(super) fn disarm(&self) {
+        loop {
+            let state = self.load();
+            if !state.is_armed() || self.change(state, state.disarmed()).is_ok() {
+                return;
+            }
+        }
+    }
+
     /// Closes it, if that has not been done. Only the producers' side.
     pub(super) fn close(&self) {
         loop {

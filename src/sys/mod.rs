@@ -1,6 +1,7 @@
 //! Floor 0: one function for one system call. The only files that name libc; everything above uses these.
 
 pub(crate) mod atomic;
+pub(crate) mod bell;
 pub(crate) mod clock;
 pub(crate) mod cpu;
 pub(crate) mod errno;
