@@ -35,7 +35,7 @@
  *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
  *     -EMSGSIZE    does not fit; the message stays
- *     -EPROTO      a descriptor is next, not a message, or the other way round; it stays
+ *     -EPROTO      no forq queue of this layout there; or a descriptor is next, not a message, or the other way round: it stays
  *     -ECHILD      a worker, task or child was lost
  *     -ESRCH       the process has ended
  *     -ERANGE      index past the end
@@ -51,7 +51,7 @@
  * Ownership. forq_mutex, forq_semaphore, forq_condvar, forq_event, forq_barrier and forq_backoff are used in place, and
  * forq_process and forq_connection are declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
  * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process, no connection. A
- * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. forq_pool is opaque: _new makes it, _free ends this process's use of it, and
+ * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. forq_queue and forq_pool are opaque: _new makes one, _free ends this process's use of it, and
  * _free(NULL) does nothing. No call uses the heap.
  *
  * Threads, forks, signals.
@@ -63,6 +63,7 @@
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
+ *     forq_queue      yes                       yes                       may use it, by its own copy of the handle
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
  *     forq_pool       yes                       the one that made it          -EPERM, but for _free
  * A child of vfork or of a raw clone calls nothing of forq. All users of an object share one PID namespace.

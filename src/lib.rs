@@ -12,6 +12,7 @@
 //! | [`Barrier`] | one killed while it waits has arrived; one killed before is missed, and a time-out tells all ([`Error::Broken`]) | " |
 //! | [`Condvar`] | a notify that a dead waiter took reaches another within 250 ms; a holder's is told to each waiter within as long | spins 1.6 us, yields, sleeps |
 //! | [`Process`] | its parent learns how it ended | sleeps |
+//! | [`Queue`] | at most the message in the dead one's hands is gone, and counted; nothing to repair | looks 1.6 us, yields (50 us where sleeps are short), sleeps |
 //! | [`pipe()`] | a message arrives whole or not at all; when every copy of an end is gone, the other end is told, after what was sent | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
 //! | [`Shared`] | memory stays with whoever maps it | |
