@@ -1,6 +1,6 @@
 //! A descriptor that is readable while there may be messages, for event loops. It costs nothing while nobody has asked for one.
 //!
-//! Each process that asks gets a [bell](crate::sys::bell) of its own, under a number that stands in the queue's header with a bit for each bell. When
+//! Each process that asks gets a [bell] of its own, under a number that stands in the queue's header with a bit for each bell. When
 //! such a process finds the queue empty it *settles*: it silences its bell and marks the producers' side `ARMED`. The next producer sees the
 //! mark, since its short path compares the whole word, and rings all bells *before* it publishes: killed in between, it has rung for
 //! nothing, which does no harm. A bell is silenced only if no producer was at it meanwhile: the mark is set by comparing with what the side's word was
