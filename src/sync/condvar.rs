@@ -1,5 +1,6 @@
 //! Waiting for what another holder of a mutex will make so.
 
+mod exits;
 mod state;
 mod wait;
 
@@ -10,8 +11,9 @@ use super::mutex::{LockError, LockResult, MutexGuard};
 use super::raw::Acquired;
 use crate::error::Error;
 use crate::shared::Shareable;
-use crate::sys::atomic::{AtomicU32, const_fn, modelled::AtomicU64};
+use crate::sys::atomic::{const_fn, modelled::AtomicU64};
 use crate::sys::clock::Deadline;
+use exits::Exits;
 pub(crate) use wait::{Ended, Waited};
 
 /// A condition variable for the threads of any processes: gives up a [`Mutex`](crate::Mutex), waits for a
@@ -54,9 +56,8 @@ pub(crate) use wait::{Ended, Waited};
 #[repr(C, align(64))]
 pub struct Condvar {
     state: AtomicU64,
-    /// How many granted ones that `state` no longer counts have not returned: the dead, and who is on the way.
-    debt: AtomicU32,
-    _room: [u32; 13],
+    exits: Exits,
+    _room: [u64; 5],
 }
 #[cfg(not(loom))]
 static_assertions::const_assert_eq!(size_of::<Condvar>(), 64);
@@ -84,7 +85,7 @@ impl Condvar {
         /// Nobody waits.
         #[must_use]
         pub const fn new() -> Self {
-            Self { state: AtomicU64::new(0), debt: AtomicU32::new(0), _room: [0; 13] }
+            Self { state: AtomicU64::new(0), exits: Exits::new(), _room: [0; 5] }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The state word of a condition variable: 64 bits, changed only as a whole.
 //!
 //! Two generations of waiters are counted: those of now, and those of before the last notify that reached
-//! past its own. Nothing is counted of who may return in any case.
+//! past its own. Who may return in any case is not counted here.
 //!
 //! | part | bits | meaning | changed by |
 //! |---|---|---|---|
@@ -18,11 +18,11 @@
 //!   `{generation + 1, old = young, credits = n - (old - credits), young = 0}`.
 //! - **granted** is a waiter whose generation is two or more back, or one back with credits, or one
 //!   back with nobody left in `old` (all were granted). Late-comers are of this generation: no credit is theirs.
-//! - **claim** one back: `credits - 1`, `old - 1`. Others are no longer counted here, but in the *debt*, a
-//!   word beside: so many who were granted as part of a whole generation have not returned.
+//! - **claim** one back: `credits - 1`, `old - 1`. Others are no longer counted.
 //! - **withdraw** `old - 1` or `young - 1`, whichever it is counted in.
-//! - **inherit** credits or a debt that nobody claims are dead waiters': all who wait may return, as by a notify of
-//!   all. (Some return for no reason then; but one who came after the notify takes nobody's place.)
+//! - **inherit** what was granted to *elders*, waiters of the generation before one's own, is the dead's if they neither
+//!   claim it nor have left (see [`exits`](super::exits)): all who wait may return, as by a notify of all.
+//!   (Some return for no reason then; but one who came after the notify takes nobody's place.)
 
 const CREDITS_SHIFT: u32 = 0;
 const GENERATION_SHIFT: u32 = 14;
@@ -47,8 +47,6 @@ pub(super) struct Generation(u64);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) state: State,
-    /// So many are granted as part of their generation, and no longer counted.
-    pub(super) owed: u32,
     /// So many sleepers to wake, in these groups.
     pub(super) wakes: [(i32, u32); 2],
 }
@@ -59,9 +57,26 @@ impl Generation {
         1 << (self.0 % 32)
     }
 
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+
     fn next(self) -> Self {
         Self((self.0 + 1) & GENERATIONS)
     }
+
+    /// Its elders.
+    pub(super) fn before(self) -> Self {
+        Self(self.0.wrapping_sub(1) & GENERATIONS)
+    }
+}
+
+/// What a waiter found of its elders when it arrived: all that it can know of them but who has left since.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Elders {
+    /// Of them, the killed included, and how many were granted a return already.
+    pub(super) count: u64,
+    granted: u64,
 }
 
 impl State {
@@ -78,7 +93,7 @@ impl State {
         self.0 >> CREDITS_SHIFT & MOST
     }
 
-    fn generation(self) -> Generation {
+    pub(super) fn generation(self) -> Generation {
         Generation(self.0 >> GENERATION_SHIFT & GENERATIONS)
     }
 
@@ -131,6 +146,11 @@ impl State {
         })
     }
 
+    /// What one that arrives now finds.
+    pub(super) fn elders(self) -> Elders {
+        Elders { count: self.old(), granted: self.credits() }
+    }
+
     /// One that was not granted gives up.
     pub(super) fn withdrawn(self, generation: Generation) -> Self {
         let (old, young) = match self.distance(generation) {
@@ -150,25 +170,19 @@ impl State {
         let (now, next) = (self.generation(), self.generation().next());
         if n == self.waiting() {
             // Everybody: nothing is left to be counted, the dead included.
-            return Some(Grant {
-                state: Self::of(next, 0, 0, 0),
-                owed: (self.old() + self.young()) as u32,
-                wakes: [(i32::MAX, !next.bit()), (0, 0)],
-            });
+            let wakes = [(i32::MAX, !next.bit()), (0, 0)];
+            return Some(Grant { state: Self::of(next, 0, 0, 0), wakes });
         }
         if n <= self.left_out() {
-            let before = Generation(now.0.wrapping_sub(1) & GENERATIONS);
             return Some(Grant {
                 state: Self::of(now, self.old(), self.credits() + n, self.young()),
-                owed: 0,
-                wakes: [(n as i32, before.bit()), (0, 0)],
+                wakes: [(n as i32, now.before().bit()), (0, 0)],
             });
         }
         let credits = n - self.left_out();
         let everybody_before = if self.old() > 0 { i32::MAX } else { 0 };
         Some(Grant {
             state: Self::of(next, self.young(), credits, 0),
-            owed: self.old() as u32,
             wakes: [(everybody_before, !(now.bit() | next.bit())), (credits as i32, now.bit())],
         })
     }
@@ -178,25 +192,24 @@ impl State {
         Self(self.0 & !(MOST << YOUNG_SHIFT))
     }
 
-    /// Whether others come before this waiter, who may be dead: owed of what was granted since it arrived, or
-    /// counted as the next to be granted.
-    pub(super) fn has_elders(self, generation: Generation, debt: u32) -> bool {
+    /// Whether a notify may go, or have gone, to elders of a waiter of this generation, who may be dead.
+    pub(super) fn has_elders(self, generation: Generation, elders: Elders, left: u64) -> bool {
         match self.distance(generation) {
             0 => self.old() > 0,
-            1 => debt > 0,
+            1 => elders.count > left,
             _ => false,
         }
     }
 
-    /// What becomes of it if those are dead who were granted a return since this waiter arrived, and what of
-    /// the debt is paid thereby. All who wait may return: which of them came before that grant is not known.
-    pub(super) fn inherited(self, generation: Generation, debt: u32) -> Option<(Grant, u32)> {
-        let all = self.notified(u64::MAX)?;
+    /// Whether something was granted to the elders since a waiter of this generation arrived that they do not take,
+    /// `left` of them having left since then. It is the dead's if that does not change.
+    pub(super) fn is_unclaimed(self, generation: Generation, elders: Elders, left: u64) -> bool {
         match self.distance(generation) {
-            // The living of `old` would have claimed: all of it is dead, and will not return.
-            0 if self.credits() > 0 => Some((Grant { owed: self.young() as u32, ..all }, 0)),
-            1 if debt > 0 => Some((all, debt)),
-            _ => None,
+            // Each credit of then is still there, or has left with one who claimed it.
+            0 => self.credits() > 0 && self.credits() + left > elders.granted,
+            // All of them were granted.
+            1 => elders.count > left,
+            _ => false,
         }
     }
 }
@@ -252,22 +265,37 @@ mod tests {
     }
 
     #[test]
-    fn what_was_granted_to_the_dead_passes_to_the_living() {
-        // Two die; one of them was granted.
+    fn what_the_dead_were_granted_is_unclaimed_for_those_who_came_before_that() {
+        // Two die; one of them was granted before the others came, which is none of their business.
         let (dead, _) = arrived(NOBODY, 2);
-        let (state, living) = arrived(notified(dead, 1), 2);
-        assert!(!state.is_granted(living) && state.has_elders(living, 0));
-        let (grant, paid) = state.inherited(living, 7).unwrap();
-        assert!(grant.state.is_granted(living) && paid == 0 && grant.owed == 2);
-        // One dies who was not granted; then its whole generation is, and the next one in part.
-        let (state, living) = arrived(notified(dead, 1), 3);
-        let grant = state.notified(2).unwrap();
-        assert!(grant.owed == 2 && grant.state.is_granted(living));
-        let state = grant.state.claimed(living).unwrap();
-        assert!(!state.is_granted(living) && state.has_elders(living, 2));
-        let (grant, paid) = state.inherited(living, 1).unwrap();
-        assert!(paid == 1 && grant.state.is_granted(living) && grant.owed == 2);
-        assert!(state.inherited(living, 0).is_none());
+        let before = notified(dead, 1);
+        let (state, living) = arrived(before, 2);
+        let elders = before.elders();
+        assert!(!state.is_granted(living) && state.has_elders(living, elders, 0));
+        assert!(!state.is_unclaimed(living, elders, 0));
+        // The other is granted now.
+        assert!(notified(state, 1).is_unclaimed(living, elders, 0));
+        // One lives and claims: then only one credit of the two is the dead's.
+        let claimed = notified(state, 1).claimed(living.before()).unwrap();
+        assert!(claimed.is_unclaimed(living, elders, 1));
+        // All of them are granted, and in part those of now.
+        let state = notified(state, 2);
+        assert!(state.is_granted(living));
+        let state = state.claimed(living).unwrap();
+        assert!(!state.is_granted(living) && state.has_elders(living, elders, 1));
+        assert!(state.is_unclaimed(living, elders, 1), "one has left, the other is dead");
+        assert!(!state.is_unclaimed(living, elders, 2), "both have left");
+    }
+
+    #[test]
+    fn who_came_when_nobody_waited_has_no_elders_whoever_is_dead() {
+        let (dead, _) = arrived(NOBODY, 3);
+        let gone = notified(dead, 3);
+        let (two, living) = arrived(gone, 2);
+        let state = notified(two, 1);
+        assert!(!two.has_elders(living, gone.elders(), 0) && !state.has_elders(living, gone.elders(), 0));
+        let state = state.claimed(living).unwrap();
+        assert!(!state.is_granted(living) && !state.is_unclaimed(living, gone.elders(), 0));
     }
 
     #[test]
@@ -303,7 +331,8 @@ mod tests {
             for generation in [generation, state.generation()] {
                 let _ =
                     (state.claimed(generation), state.withdrawn(generation), state.is_granted(generation));
-                let _ = (state.with_arrival(), state.inherited(generation, bits as u32).is_some());
+                let _ = (state.with_arrival(), state.is_unclaimed(generation, state.elders(), bits >> 40));
+                let _ = (state.has_elders(generation, state.elders(), bits >> 40), generation.before());
             }
             for n in [1, bits >> 60, MOST, u64::MAX] {
                 let left = state.notified(n).map_or(state.waiting(), |grant| grant.state.waiting());

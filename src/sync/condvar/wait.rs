@@ -13,6 +13,7 @@
 //! cannot be known; but the waiter sees that what they were granted stays unclaimed, for 100 ms of sleep,
 //! and then each of three times that it has the mutex itself, so that it is not the mutex that they
 //! wait for. Then it *inherits*: all who wait may return. An elder that was only stopped may too, whenever it goes on.
+//! Which grants are meant is known from its arrival on: what it found of its elders then, and how many have left since.
 //!
 //! **A holder's death** is seen by sleepers too: a sleep ends after 250 ms at the latest, and if the
 //! mutex then waits for its repair, so that perhaps nobody is left to notify, the waiter takes it and is told.
@@ -21,7 +22,7 @@
 //! release of the mutex, and sleeping against waking by the kernel.
 
 use super::Condvar;
-use super::state::{self, Generation, Grant, State};
+use super::state::{self, Elders, Generation, Grant, State};
 use crate::error::{Error, Result};
 use crate::sync::backoff::Backoff;
 use crate::sync::raw::{Acquired, RawMutex};
@@ -62,19 +63,21 @@ struct Waiter {
     deadline: Deadline,
     backoff: Backoff,
     /// What it found when it arrived: what was granted before is none of its business.
-    at_arrival: State,
+    elders: Elders,
+    /// What `Exits` said of them then.
+    exits: u32,
     /// What nobody had claimed at the last look, and how many looks in a row.
-    unclaimed: Unclaimed,
+    unclaimed: Option<Unclaimed>,
     looks: u32,
     /// A signal ended the wait for the mutex.
     interrupted: bool,
 }
 
-/// What was granted to others, as far as it can tell whether they return.
+/// What was granted to a waiter's elders, as far as it can tell whether they return.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Unclaimed {
     state: State,
-    debt: u32,
+    left: u64,
 }
 
 /// Why a waiter takes the mutex.
@@ -110,12 +113,12 @@ impl Condvar {
         }
         let mut waiter = self.arrive(deadline)?;
         // Counted first: who takes the mutex next and notifies must find us.
-        let mut depth = mutex.release_whole().inspect_err(|_| self.withdraw(waiter.generation))?;
+        let mut depth = mutex.release_whole().inspect_err(|_| self.leave_to_others(waiter.generation))?;
         loop {
             let reason = self.sleep(mutex, &mut waiter);
             let claimed = cfg!(forq_fault = "early_claim") && self.claim(waiter.generation);
             let acquired =
-                waiter.take_again(mutex, depth).inspect_err(|_| self.withdraw(waiter.generation))?;
+                waiter.take_again(mutex, depth).inspect_err(|_| self.leave_to_others(waiter.generation))?;
             if claimed
                 || self.claim(waiter.generation)
                 || self.inherit(&waiter) && self.claim(waiter.generation)
@@ -131,7 +134,7 @@ impl Condvar {
                 }
                 _ => Ended::Notified,
             };
-            self.withdraw(waiter.generation);
+            let ended = if self.leave(waiter.generation) { Ended::Notified } else { ended };
             return Ok(Waited { acquired, ended });
         }
     }
@@ -140,14 +143,17 @@ impl Condvar {
         loop {
             let state = self.load();
             let (arrived, generation) = state.with_arrival().ok_or(Error::OutOfSpace)?;
+            let elders = state.elders();
+            // Between the load and the change: who leaves in between makes the change fail.
+            let exits = if elders.count > 0 { self.exits.watch(generation.before()) } else { 0 };
             if self.change(state, arrived) {
-                let at_arrival = state.without_young();
                 return Ok(Waiter {
                     generation,
                     deadline,
                     backoff: Backoff::new(),
-                    at_arrival,
-                    unclaimed: Unclaimed { state: at_arrival, debt: 0 },
+                    elders,
+                    exits,
+                    unclaimed: None,
                     looks: 0,
                     interrupted: false,
                 });
@@ -169,7 +175,7 @@ impl Condvar {
                 continue;
             }
             let bound = match waiter.looks {
-                0 if state.has_elders(waiter.generation, self.debt()) => BEHIND_ELDERS,
+                0 if state.has_elders(waiter.generation, waiter.elders, self.left(waiter)) => BEHIND_ELDERS,
                 0 => BOUND,
                 _ => BETWEEN_LOOKS,
             };
@@ -186,20 +192,29 @@ impl Condvar {
         }
     }
 
+    /// How many of its elders have left since it arrived.
+    fn left(&self, waiter: &Waiter) -> u64 {
+        match waiter.elders.count {
+            0 => 0,
+            _ => self.exits.since(waiter.generation.before(), waiter.exits).into(),
+        }
+    }
+
+    /// What its elders were granted since it arrived and have not claimed.
+    fn unclaimed(&self, waiter: &Waiter) -> Option<Unclaimed> {
+        let (state, left) = (self.load(), self.left(waiter));
+        let is_unclaimed = state.is_unclaimed(waiter.generation, waiter.elders, left);
+        is_unclaimed.then(|| Unclaimed { state: state.without_young(), left })
+    }
+
     /// Looks once more whether others leave unclaimed what they were granted; whether that has been so for long enough
     /// to look with the mutex held.
     fn look(&self, waiter: &mut Waiter) -> bool {
-        let state = self.load();
-        let unclaimed = Unclaimed { state: state.without_young(), debt: self.debt() };
-        let granted_since = unclaimed.state != waiter.at_arrival;
-        if !granted_since || state.inherited(waiter.generation, unclaimed.debt).is_none() {
-            waiter.looks = 0;
-        } else if unclaimed == waiter.unclaimed {
-            waiter.looks += 1;
-        } else {
-            (waiter.unclaimed, waiter.looks) = (unclaimed, 0);
-        }
-        waiter.looks > 0
+        let unclaimed = self.unclaimed(waiter);
+        let is_same = unclaimed.is_some() && unclaimed == waiter.unclaimed;
+        waiter.looks = if is_same { waiter.looks + 1 } else { 0 };
+        waiter.unclaimed = unclaimed;
+        is_same
     }
 
     /// Takes what was granted. Only with the mutex held: a death before leaves it to others.
@@ -209,41 +224,52 @@ impl Condvar {
             if !state.is_granted(generation) {
                 return false;
             }
-            match state.claimed(generation) {
-                Some(claimed) if self.change(state, claimed) => return true,
-                Some(_) => {}
-                None => {
-                    self.pay(1);
-                    return true;
-                }
+            let claimed = state.claimed(generation);
+            if self.exit(generation, |condvar| claimed.is_none_or(|claimed| condvar.change(state, claimed))) {
+                return true;
             }
         }
     }
 
-    fn withdraw(&self, generation: Generation) {
+    /// Waits no more, without having been granted it; true: it was, and has claimed it.
+    fn leave(&self, generation: Generation) -> bool {
         loop {
             let state = self.load();
-            let withdrawn = state.withdrawn(generation);
-            if withdrawn == state || self.change(state, withdrawn) {
-                return;
+            if state.is_granted(generation) {
+                if self.claim(generation) {
+                    return true;
+                }
+            } else if self.exit(generation, |condvar| condvar.change(state, state.withdrawn(generation))) {
+                return false;
             }
+        }
+    }
+
+    /// Counts an exit, unless `change` fails. First: who arrives in between is counted among the elders, or makes it fail.
+    fn exit(&self, generation: Generation, change: impl FnOnce(&Self) -> bool) -> bool {
+        self.exits.count(generation, 1);
+        let changed = change(self);
+        if !changed {
+            self.exits.count(generation, -1);
+        }
+        changed
+    }
+
+    /// As [`Condvar::leave`], of one that cannot return as notified: what it was granted goes to another.
+    fn leave_to_others(&self, generation: Generation) {
+        if self.leave(generation) {
+            self.grant(1);
         }
     }
 
     /// Takes over what nobody has claimed for long enough. Only with the mutex held.
     fn inherit(&self, waiter: &Waiter) -> bool {
-        let state = self.load();
-        let debt = self.debt();
-        if waiter.looks < LOOKS || waiter.unclaimed != (Unclaimed { state: state.without_young(), debt }) {
+        if waiter.looks < LOOKS {
             return false;
         }
-        state.inherited(waiter.generation, debt).is_some_and(|(grant, paid)| {
-            let granted = self.commit(state, grant);
-            if granted {
-                self.pay(paid);
-            }
-            granted
-        })
+        let state = self.load();
+        let is_same = waiter.unclaimed == self.unclaimed(waiter);
+        is_same && state.notified(u64::MAX).is_some_and(|grant| self.commit(state, grant))
     }
 
     /// Lets `n` of those who wait return, or all if they are fewer. Waits for nobody.
@@ -259,11 +285,7 @@ impl Condvar {
 
     /// Puts a grant in place of the state that it was made from, and wakes.
     fn commit(&self, from: State, grant: Grant) -> bool {
-        // First the debt: after a death in between it is too high, and somebody returns for no reason; too low it would
-        // lose a notify.
-        self.debt.fetch_add(grant.owed, Ordering::Relaxed);
         if !self.change(from, grant.state) {
-            self.pay(grant.owed);
             return false;
         }
         for (count, groups) in grant.wakes {
@@ -272,17 +294,6 @@ impl Condvar {
             }
         }
         true
-    }
-
-    fn debt(&self) -> u32 {
-        self.debt.load(Ordering::Relaxed)
-    }
-
-    /// So many have returned, or will not. Not below nought: a stopped one returns after others have inherited.
-    fn pay(&self, count: u32) {
-        let _ = self.debt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |debt| {
-            (count > 0).then(|| debt.saturating_sub(count))
-        });
     }
 
     /// How many wait and have not been notified.
