@@ -145,7 +145,7 @@ impl Condvar {
                 return Ok(Waiter {
                     generation,
                     deadline,
-                    backoff: Backoff::new(),
+                    backoff: Backoff::learning(),
                     at_arrival,
                     unclaimed: Unclaimed { state: at_arrival, debt: 0 },
                     looks: 0,
