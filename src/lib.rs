@@ -6,7 +6,7 @@
 //!
 //! | | what a death does | waiting |
 //! |---|---|---|
-//! | [`Mutex`] | the next to lock is told, with the lock held ([`LockError::OwnerDied`]) | spins 1.6 us (50 us while the lock changes hands), yields, sleeps |
+//! | [`Mutex`] | the next to lock is told, with the lock held ([`LockError::OwnerDied`]) | spins 2.7 us (50 us while the lock changes hands), yields, sleeps |
 //! | [`Semaphore`] | permits have no owner: a dead process's are gone | spins 1.6 us, yields, sleeps |
 //! | [`Event`] | nothing | " |
 //! | [`Barrier`] | one killed while it waits has arrived; one killed before is missed, and a time-out tells all ([`Error::Broken`]) | " |

@@ -88,9 +88,7 @@ impl<'a> Patience<'a> {
         }
         if self.looks < LOOKS {
             let pauses = if self.looks == 0 { self.delay.max(1) } else { 1 };
-            for _ in 0..cpu::pauses_per_step() * pauses {
-                core::hint::spin_loop();
-            }
+            cpu::pause(pauses);
             self.looks += pauses;
         } else {
             cpu::yield_now();

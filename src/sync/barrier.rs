@@ -202,7 +202,7 @@ impl Barrier {
     #[cold]
     #[inline(never)]
     fn await_end(&self, generation: u32, deadline: Deadline) -> Result<()> {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::learning();
         loop {
             let state = self.load();
             if state.distance(generation) != 0 {

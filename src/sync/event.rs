@@ -197,7 +197,7 @@ impl Event {
     #[cold]
     #[inline(never)]
     fn wait_slow(&self, generation: u32, deadline: Deadline) -> Result<()> {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::learning();
         let mut sleeps = 0u32;
         let mut over = None;
         loop {

@@ -20,7 +20,7 @@ use crate::sys::thread::{self, Thread};
 /// Put it in shared memory, with [`Shared`](crate::Shared): there a holder that dies (by any signal,
 /// `_exit`, the end of its thread) is noticed by the kernel, and the next to lock is told at once, with
 /// the lock held. Uncontended it costs one compare-exchange each way and no system call. A waiter spins
-/// for 1.6 us, or up to 50 us while the lock goes from hand to hand, yields a few times, then sleeps.
+/// for 2.7 us, or up to 50 us while the lock goes from hand to hand, yields a few times, then sleeps.
 ///
 /// A `Mutex` that is not in shared memory works between the threads of one process; a fork
 /// gives the child a copy, and a holder's death is found by looking, within a second.

@@ -10,6 +10,7 @@
 //! instruction in `verification/crash_points.rs`. The transitions are listed in [`state`].
 
 use super::deadlock::Edge;
+use super::pace::Row;
 use super::state::{self, State};
 use super::statistics::MutexStatistics;
 use crate::error::{Error, Result};
@@ -49,7 +50,8 @@ pub(crate) struct RawMutex {
     flags: AtomicU32,
     /// (holder) How often it was locked again.
     pub(super) depth: AtomicU32,
-    _hot: u32,
+    /// (holder) How fast it changes hands: see [`Pace`](super::pace::Pace).
+    pub(super) row: Row,
 
     pub(super) slept: AtomicU64,
     pub(super) waited_ns: AtomicU64,
@@ -127,7 +129,7 @@ impl RawMutex {
                 leaker: AtomicU32::new(0),
                 flags: AtomicU32::new(flags),
                 depth: AtomicU32::new(0),
-                _hot: 0,
+                row: Row::new(),
                 slept: AtomicU64::new(0),
                 waited_ns: AtomicU64::new(0),
                 waited_max_ns: AtomicU64::new(0),

@@ -206,7 +206,7 @@ impl Semaphore {
     #[cold]
     #[inline(never)]
     fn acquire_slow(&self, deadline: Deadline) -> Result<()> {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::learning();
         loop {
             let state = self.load();
             if state.permits() > 0 {

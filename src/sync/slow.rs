@@ -63,7 +63,7 @@ impl RawMutex {
                 match self.take(state, state.taken(mine, waiter.announced)) {
                     Ok(()) => {
                         if waiter.waited {
-                            waiter.pace.learn(self.turns(), &self.hot);
+                            waiter.pace.taken(self.turns(), &self.hot, &self.row);
                         }
                         return Ok(End::Taken(state));
                     }

@@ -62,22 +62,29 @@ fn quota_in(path: &core::ffi::CStr) -> Option<u32> {
     u32::try_from(quota.div_ceil(period)).ok()
 }
 
-/// How many of this processor's pauses last as long as one on the machine that back-off was tuned
-/// on (26 ns): between 1 and 16. Measured once.
-pub(crate) fn pauses_per_step() -> u32 {
+/// What a pause lasts on the machine that back-off was tuned on: the unit of waits.
+pub(crate) const STEP_NANOS: u64 = 26;
+
+/// Pauses for about so many steps, once at least. How long a pause lasts here, from a few to some 50 ns, is measured once.
+pub(crate) fn pause(steps: u32) {
+    for _ in 0..(u64::from(steps) * pauses_per_1024_steps() / 1024).max(1) {
+        core::hint::spin_loop();
+    }
+}
+
+fn pauses_per_1024_steps() -> u64 {
     static PAUSES: AtomicU32 = AtomicU32::new(0);
-    const TUNED_NANOS: u64 = 26;
     const ROUNDS: u64 = 32;
     // Relaxed: threads that race here measure the same.
     match PAUSES.load(Ordering::Relaxed) {
         0 => {
             // The shortest of three: the others may have been interrupted.
             let taken = (0..3).map(|_| time_pauses(ROUNDS)).min().unwrap_or(1).max(1);
-            let pauses = (TUNED_NANOS * ROUNDS).div_ceil(taken).clamp(1, 16) as u32;
+            let pauses = (1024 * STEP_NANOS * ROUNDS / taken).clamp(1024 / 16, 1024 * 16) as u32;
             PAUSES.store(pauses, Ordering::Relaxed);
-            pauses
+            pauses.into()
         }
-        pauses => pauses,
+        pauses => pauses.into(),
     }
 }
 

@@ -138,16 +138,18 @@ pub(crate) unsafe fn unmap(start: *mut u8, size: usize) -> Result<()> {
     errno::preserve(|| unsafe { libc::munmap(start.cast(), size) }).map(drop).map_err(Error::from_errno)
 }
 
-/// A word in a page of its own that reads as zero in every child of a fork, however forked. It is
-/// never unmapped. `None` where the kernel cannot do that.
-pub(super) fn page_wiped_on_fork() -> Option<*mut AtomicU64> {
-    let mapping = Mapping::private(page_size()).ok()?;
-    // SAFETY: the range is the mapping.
-    let advised = errno::preserve(|| unsafe {
-        libc::madvise(mapping.start.as_ptr().cast(), mapping.size, libc::MADV_WIPEONFORK)
-    });
-    advised.ok()?;
-    Some(mapping.leak().as_ptr().cast())
+/// A word that has a page to itself, for a static of its own: zeros of the program's, which no file backs.
+#[repr(C, align(4096))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(align(65536)))] // the largest page
+pub(super) struct LonelyWord(pub(super) AtomicU64);
+
+/// From now on the word reads as zero in every child of a fork, however forked. False where the kernel cannot do that.
+pub(super) fn wipe_on_fork(page: &'static LonelyWord) -> bool {
+    let size = size_of_val(page);
+    // SAFETY: the range is the static, which nobody else's memory shares a page with.
+    let advise =
+        || unsafe { libc::madvise(core::ptr::from_ref(page).cast_mut().cast(), size, libc::MADV_WIPEONFORK) };
+    size % page_size() == 0 && errno::preserve(advise).is_ok()
 }
 
 /// Calls `visit` with the start and end of each range of this process that holds code.

@@ -6,10 +6,11 @@
 
 use core::cell::Cell;
 
-use super::atomic::{AtomicPtr, AtomicU64, Ordering, compiler_fence};
+use super::atomic::{AtomicU64, Ordering, compiler_fence};
+use super::map::{self, LonelyWord};
 use super::once::Once;
 use super::robust::{self, Head, Node};
-use super::{map, proc, tls};
+use super::{proc, tls};
 use crate::sync::raw::RawMutex;
 use crate::sync::state;
 
@@ -35,21 +36,19 @@ static_assertions::const_assert!(size_of::<Thread>() <= 128 && align_of::<Thread
 
 /// No generation, of a process that has not looked yet.
 const NONE: u64 = 0;
-/// What the word says while there is no page: never learnt in, so that nothing is trusted.
+/// What the word says where the kernel cannot wipe: never learnt in, so that nothing is trusted.
 const NO_PAGE: u64 = 1 << 62;
-static NO_PAGE_WORD: AtomicU64 = AtomicU64::new(NO_PAGE);
 
-/// The word that every fork wipes. Points to [`NO_PAGE_WORD`] before the first use, and where the
-/// kernel cannot wipe.
-static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new((&raw const NO_PAGE_WORD).cast_mut());
+/// The word that every fork wipes. A static, not a mapping that one points to: it is read four times in a lock and its release,
+/// and the next locked instruction waits for what was read.
+static PAGE: LonelyWord = LonelyWord(AtomicU64::new(NONE));
 static PAGE_ONCE: Once = Once::new();
 /// Generations handed out by this process and those it was forked from.
 static LAST: AtomicU64 = AtomicU64::new(NONE);
 
+#[inline(always)]
 fn page_word() -> &'static AtomicU64 {
-    // Relaxed: the page was mapped before its address was stored, and all threads share the mapping.
-    // SAFETY: it points to a static or to a page that is never unmapped.
-    unsafe { &*PAGE.load(Ordering::Relaxed) }
+    &PAGE.0
 }
 
 /// The calling thread's block, valid for it.
@@ -117,8 +116,8 @@ pub(crate) fn generation_word() -> &'static AtomicU64 {
 
 #[cold]
 fn set_up_page() {
-    if let Some(word) = map::page_wiped_on_fork() {
-        PAGE.store(word, Ordering::Relaxed);
+    if !map::wipe_on_fork(&PAGE) {
+        PAGE.0.store(NO_PAGE, Ordering::Relaxed);
     }
 }
 

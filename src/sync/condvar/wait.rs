@@ -150,7 +150,7 @@ impl Condvar {
                 return Ok(Waiter {
                     generation,
                     deadline,
-                    backoff: Backoff::new(),
+                    backoff: Backoff::learning(),
                     elders,
                     exits,
                     unclaimed: None,
