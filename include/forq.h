@@ -61,6 +61,8 @@
  *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
  *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
+ *     forq_array      yes                       yes, made before the fork     may use it, and frees its own use
+ *     forq_value      yes                       yes, made before the fork     may use it, and frees its own use
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
@@ -492,6 +494,119 @@ int forq_backoff_snooze(struct forq_backoff *b);
  * Starts over with the shortest wait. Returns 0; -EINVAL for NULL.
  */
 int forq_backoff_reset(struct forq_backoff *b);
+
+/**
+ * Elements of one size side by side in memory that this process and all that it forks later share, and a mutex.
+ *
+ * A process that is killed in a call on it has replaced the element or not, and nobody is told. One that is killed while it
+ * holds the mutex itself is told of: forq_mutex_lock gives -EOWNERDEAD with the mutex held, and the calls here give it,
+ * having done nothing, until somebody calls forq_mutex_consistent.
+ */
+typedef struct forq_array forq_array;
+
+/**
+ * Makes an array of length elements of element_size bytes: copies of those at initial_or_null, or zeroes. The first one is
+ * 64-aligned, the others follow without a gap. Its mutex is recursive.
+ *
+ * Returns 0; -EINVAL for NULL, a size or length of 0, or a product that overflows; -ENOMEM.
+ */
+int forq_array_new(size_t element_size,
+                   size_t length,
+                   const void *initial_or_null,
+                   struct forq_array **array_out);
+
+/**
+ * Ends this process's use of an array. NULL does nothing. While this process holds its mutex the memory stays.
+ */
+void forq_array_free(struct forq_array *a);
+
+/**
+ * How many elements it has; 0 for NULL.
+ */
+size_t forq_array_length(const struct forq_array *a);
+
+/**
+ * The elements themselves: for who holds the mutex, or wants none. NULL for NULL.
+ */
+void *forq_array_data(struct forq_array *a);
+
+/**
+ * Copies an element out, under the mutex.
+ *
+ * Returns 0; -ERANGE; -EOWNERDEAD if a holder died and nobody called forq_mutex_consistent since; -EINVAL.
+ */
+int forq_array_get(struct forq_array *a, size_t index, void *element_out);
+
+/**
+ * Replaces an element, under the mutex.
+ *
+ * Returns as forq_array_get.
+ */
+int forq_array_set(struct forq_array *a, size_t index, const void *element);
+
+/**
+ * Its mutex, which is recursive: who holds it may call the others. NULL for NULL.
+ */
+forq_mutex *forq_array_mutex(struct forq_array *a);
+
+/**
+ * A value in memory that this process and all that it forks later share, and a mutex. What a death does is said at forq_array.
+ */
+typedef struct forq_value forq_value;
+
+/**
+ * Makes a value of size bytes: a copy of what is at initial_or_null, or zeroes. It is 64-aligned. Its mutex is recursive.
+ *
+ * Returns 0; -EINVAL for NULL or size 0; -ENOMEM.
+ */
+int forq_value_new(size_t size,
+                   const void *initial_or_null,
+                   struct forq_value **value_out);
+
+/**
+ * Ends this process's use of a value. NULL does nothing. While this process holds its mutex the memory stays.
+ */
+void forq_value_free(struct forq_value *v);
+
+/**
+ * Copies the value out, under the mutex.
+ *
+ * Returns 0; -EOWNERDEAD if a holder died and nobody called forq_mutex_consistent since; -EINVAL.
+ */
+int forq_value_get(struct forq_value *v, void *value_out);
+
+/**
+ * Replaces the value, under the mutex.
+ *
+ * Returns as forq_value_get.
+ */
+int forq_value_set(struct forq_value *v, const void *value);
+
+/**
+ * Adds to a value that is an int64_t, under the mutex; it wraps. No addition is lost or doubled, whoever dies.
+ *
+ * Returns 0, and what it was; -EINVAL if its size is not 8, for NULL; -EOWNERDEAD as forq_value_get.
+ */
+int forq_value_add_i64(struct forq_value *v,
+                       int64_t delta,
+                       int64_t *before_out_or_null);
+
+/**
+ * Adds to a value that is a double, under the mutex.
+ *
+ * Returns as forq_value_add_i64.
+ */
+int forq_value_add_f64(struct forq_value *v, double delta, double *before_out_or_null);
+
+/**
+ * The value itself: for who holds the mutex, or wants none. NULL for NULL.
+ */
+void *forq_value_data(struct forq_value *v);
+
+/**
+ * Its mutex, which is recursive: who holds it may call the others. NULL for NULL.
+ */
+forq_mutex *forq_value_mutex(struct forq_value *v);
 
 /**
  * One end of a pipe. Declared by the caller; all bytes zero: none. It may be moved, is copied by fork, and does

@@ -14,6 +14,7 @@
 //! | [`Process`] | its parent learns how it ended | sleeps |
 //! | [`pipe()`] | a message arrives whole or not at all; when every copy of an end is gone, the other end is told, after what was sent | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
+//! | [`Value`], [`Array`] | one in a call has set the element or not; one with the guard is told of, as with a [`Mutex`] | as [`Mutex`] |
 //! | [`Shared`] | memory stays with whoever maps it | |
 //!
 //! Nothing is lock-free in the sense of never waiting for others, but nobody waits for the dead: the
@@ -74,9 +75,11 @@ pub use pipe::{wait_any, wait_any_timeout};
 pub use pool::{Batch, Pool, PoolBuilder, PoolStatistics, TaskError, WorkerStatistics};
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use shared::Shareable;
+pub use shared::array::Array;
 #[doc(hidden)]
 pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;
+pub use shared::value::{Number, Value};
 pub use sync::backoff::Backoff;
 pub use sync::barrier::Barrier;
 pub use sync::condvar::{Condvar, WaitTimeout, WaitTimeoutResult};

@@ -5,16 +5,19 @@
 // The header's names are C's.
 #![allow(non_camel_case_types)]
 
+pub mod array;
 pub mod backoff;
 pub mod barrier;
 pub mod condvar;
 pub mod event;
+mod handle;
 pub mod library;
 pub mod mutex;
 pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod semaphore;
+pub mod value;
 
 use core::ffi::c_int;
 

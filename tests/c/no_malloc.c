@@ -221,6 +221,23 @@ static void pipe_calls(void) {
     RETURNS(forq_connection_close(&sender), 0);
 }
 
+static void array_calls(void) {
+    forq_array *array;
+    forq_value *value;
+    char element[100] = {0};
+    RETURNS(forq_array_new(sizeof element, 10, NULL, &array), 0);
+    RETURNS(forq_array_set(array, 9, element), 0);
+    RETURNS(forq_array_get(array, 9, element), 0);
+    CHECK(forq_array_length(array) == 10 && forq_array_data(array) != NULL && forq_array_mutex(array) != NULL);
+    RETURNS(forq_value_new(8, element, &value), 0);
+    RETURNS(forq_value_add_i64(value, 1, NULL), 0);
+    RETURNS(forq_value_add_f64(value, 1, NULL), 0);
+    RETURNS(forq_value_set(value, element), 0);
+    RETURNS(forq_value_get(value, element), 0);
+    forq_value_free(value);
+    forq_array_free(array);
+}
+
 static void pool_calls(void) {
     const forq_pool_options options = {.workers = 2, .max_attempts = 2, .initializer = initialize};
     forq_pool *pool;
@@ -257,6 +274,7 @@ static void *all_calls(void *unused) {
         RUN(library_calls);
         RUN(mutex_calls);
         RUN(other_sync_calls);
+        RUN(array_calls);
         RUN(process_calls);
         RUN(pipe_calls);
         RUN(pool_calls);

@@ -61,6 +61,8 @@
  *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
  *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
+ *     forq_array      yes                       yes, made before the fork     may use it, and frees its own use
+ *     forq_value      yes                       yes, made before the fork     may use it, and frees its own use
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
