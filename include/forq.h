@@ -35,12 +35,14 @@
  *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
  *     -EMSGSIZE    does not fit; the message stays
- *     -EPROTO      a descriptor is next, not a message, or the other way round; it stays
+ *     -EPROTO      no forq segment of this layout; a descriptor is next, not a message, or the other way round (it stays)
  *     -ECHILD      a worker, task or child was lost
  *     -ESRCH       the process has ended
  *     -ERANGE      index past the end
+ *     -ENOENT      no such name, key or item
+ *     -EEXIST      it exists already, or is of another size or kind
  *     -EINVAL      an argument is not valid: NULL, misaligned, zero, overflowing, out of order
- *     -ENOSPC      no room left: more waiters than can be counted
+ *     -ENOSPC      no room left: in a segment, in /dev/shm; more waiters than can be counted
  *     -ENOMEM      memory, processes or descriptors are exhausted
  *     -ENOSYS      the kernel lacks what this needs (Linux 5.4 has it)
  *
@@ -63,6 +65,7 @@
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
  *     forq_array      yes                       yes, made before the fork     may use it, and frees its own use
  *     forq_value      yes                       yes, made before the fork     may use it, and frees its own use
+ *     forq_segment    yes                       any program of the user        may use it, and frees its own use
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
@@ -1121,6 +1124,80 @@ int forq_pool_worker_stats(const struct forq_pool *p,
  * the child's copies are let go. NULL does nothing.
  */
 void forq_pool_free(struct forq_pool *p);
+
+/**
+ * Memory that unrelated programs share, by name or by descriptor, and objects in it, found or made by name.
+ *
+ * A named segment is the file forq-NAME in /dev/shm, for its user alone (mode 0600). It appears whole or not at all, whenever its creator is
+ * killed, and stays until forq_segment_unlink. A name is 1 to 200 bytes without '/', not "." or ".."; links are not followed.
+ */
+typedef struct forq_segment forq_segment;
+
+/**
+ * Makes a named segment with room for size bytes of objects and what is kept about them, rounded up to whole pages. All of its memory
+ * is set aside at once, so that using it cannot fail, unless a process of the same user truncates the file.
+ *
+ * Returns 0; -EEXIST; -ENOSPC if /dev/shm has no room; -EINVAL for NULL, a bad name, a size of 0 or one that overflows; -ENOMEM without
+ * descriptors; -ENOSYS without /dev/shm or /proc.
+ */
+int forq_segment_create(const char *name,
+                        size_t size,
+                        struct forq_segment **segment_out);
+
+/**
+ * Opens a named segment, from any program of the same user and PID namespace.
+ *
+ * Returns 0; -ENOENT; -EPROTO if the file is no segment of this version of forq and of this user, or is a link; -EPERM if it may not be opened;
+ * -ENOSPC if it has holes that cannot be filled; -EINVAL; -ENOMEM.
+ */
+int forq_segment_open(const char *name,
+                      struct forq_segment **segment_out);
+
+/**
+ * Makes a segment without a name: shared with later forks, and with whom its descriptor is given to. Nobody can shrink it. Its memory comes
+ * with its use.
+ *
+ * Returns 0; -EINVAL; -ENOMEM if the machine has not so much.
+ */
+int forq_segment_anonymous(size_t size,
+                           struct forq_segment **segment_out);
+
+/**
+ * Opens the segment behind a descriptor that another program gave (forq_connection_send_fd). The descriptor stays the caller's.
+ *
+ * Returns as forq_segment_open; -EINVAL if it is no descriptor.
+ */
+int forq_segment_from_fd(int fd,
+                         struct forq_segment **segment_out);
+
+/**
+ * The segment's descriptor, to give to another program; it stays the segment's. -EINVAL for NULL.
+ */
+int forq_segment_fd(const struct forq_segment *s);
+
+/**
+ * Takes the name away, a manager's too. Who has it open goes on using it.
+ *
+ * Returns 0; -ENOENT; -EPERM; -EINVAL.
+ */
+int forq_segment_unlink(const char *name);
+
+/**
+ * Ends this process's use of a segment; its objects are not to be used here any more. NULL does nothing.
+ */
+void forq_segment_free(struct forq_segment *s);
+
+/**
+ * Finds the object of this name, or makes it: zeroed, 64-aligned. Of all that ask at once, in whatever processes, exactly one makes it. It stays
+ * as long as the segment.
+ *
+ * Returns 1 when it was made, 0 when it was found; -EEXIST if there is one of another size; -ENOSPC; -EPROTO if the segment
+ * was scribbled over; -EINVAL for NULL, size 0 or a bad name.
+ */
+int forq_segment_object(struct forq_segment *s,
+                        const char *name,
+                        size_t size,
+                        void **object_out);
 
 #ifdef __cplusplus
 }

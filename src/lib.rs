@@ -16,6 +16,7 @@
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
 //! | [`Value`], [`Array`] | one in a call has set the element or not; one with the guard is told of, as with a [`Mutex`] | as [`Mutex`] |
 //! | [`Shared`] | memory stays with whoever maps it | |
+//! | [`Segment`] | one that creates it has made a whole one or none; memory stays as long as its name, and with whoever maps it | for who makes an object, as [`Mutex`] |
 //!
 //! Nothing is lock-free in the sense of never waiting for others, but nobody waits for the dead: the
 //! kernel reports a holder's death at once (robust futexes), and every sleep is bounded, so that what no kernel
@@ -76,6 +77,7 @@ pub use pool::{Batch, Pool, PoolBuilder, PoolStatistics, TaskError, WorkerStatis
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use shared::Shareable;
 pub use shared::array::Array;
+pub use shared::segment::Segment;
 #[doc(hidden)]
 pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;

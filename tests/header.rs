@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi`, in the header's order.
-const NOUNS: [&str; 12] = [
+const NOUNS: [&str; 13] = [
     "library",
     "mutex",
     "semaphore",
@@ -17,6 +17,7 @@ const NOUNS: [&str; 12] = [
     "pipe",
     "process",
     "pool",
+    "segment",
 ];
 
 #[test]

@@ -16,6 +16,7 @@ pub mod mutex;
 pub mod pipe;
 pub mod pool;
 pub mod process;
+pub mod segment;
 pub mod semaphore;
 pub mod value;
 

@@ -9,10 +9,10 @@
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
+use super::held::Held;
 use crate::error::{Error, Result};
-use crate::sync::raw::{Acquired, RawMutex};
+use crate::sync::raw::RawMutex;
 use crate::sys::atomic::{AtomicU64, Ordering, compiler_fence};
-use crate::sys::clock::Deadline;
 use crate::sys::map::Mapping;
 
 /// Where the elements start: after the lock.
@@ -96,9 +96,8 @@ impl Cells {
     /// a change: `OwnerDied`, and nothing is done, until somebody locks, repairs, and says so.
     fn with<R>(&self, body: impl FnOnce() -> Result<R>) -> Result<R> {
         let lock = self.lock();
-        let acquired = lock.lock(Deadline::FOREVER)?;
-        let unlock = Unlock(lock);
-        if matches!(acquired, Acquired::Inconsistent { .. }) && !self.recover() {
+        let (held, died) = Held::take(lock)?;
+        if died && !self.recover() {
             return Err(Error::OwnerDied);
         }
         if lock.is_first_hold() {
@@ -108,7 +107,7 @@ impl Cells {
             self.finish_declared();
         }
         let result = body();
-        drop(unlock);
+        drop(held);
         result
     }
 
@@ -212,15 +211,5 @@ impl Drop for Cells {
             // SAFETY: not used again.
             unsafe { ManuallyDrop::drop(&mut self.memory) };
         }
-    }
-}
-
-/// Releases the lock, also when `body` unwinds.
-struct Unlock<'a>(&'a RawMutex);
-
-impl Drop for Unlock<'_> {
-    fn drop(&mut self) {
-        // Not held any more only in a child that `body` forked: nothing to release there.
-        let _ = self.0.unlock();
     }
 }

@@ -2,7 +2,12 @@
 
 pub(crate) mod array;
 pub(crate) mod cells;
+pub(crate) mod header;
+pub(crate) mod held;
 mod macros;
+pub(crate) mod name;
+mod objects;
+pub(crate) mod segment;
 pub(crate) mod shareable;
 #[expect(clippy::module_inception, reason = "the file's name is its noun")]
 pub(crate) mod shared;

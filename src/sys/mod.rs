@@ -16,6 +16,7 @@ pub(crate) mod pidfd;
 pub(crate) mod proc;
 pub(crate) mod robust;
 pub(crate) mod sealed;
+pub(crate) mod shm;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stdio;

@@ -238,6 +238,25 @@ static void array_calls(void) {
     forq_array_free(array);
 }
 
+static void segment_calls(void) {
+    char name[32];
+    snprintf(name, sizeof name, "no-malloc-%d", (int)getpid());
+    forq_segment *segment, *other;
+    void *object;
+    RETURNS(forq_segment_create(name, 4096, &segment), 0);
+    RETURNS(forq_segment_create(name, 4096, &other), -EEXIST);
+    RETURNS(forq_segment_object(segment, "x", 8, &object), 1);
+    RETURNS(forq_segment_open(name, &other), 0);
+    RETURNS(forq_segment_object(other, "x", 8, &object), 0);
+    forq_segment_free(other);
+    RETURNS(forq_segment_from_fd(forq_segment_fd(segment), &other), 0);
+    RETURNS(forq_segment_unlink(name), 0);
+    forq_segment_free(other);
+    forq_segment_free(segment);
+    RETURNS(forq_segment_anonymous(4096, &segment), 0);
+    forq_segment_free(segment);
+}
+
 static void pool_calls(void) {
     const forq_pool_options options = {.workers = 2, .max_attempts = 2, .initializer = initialize};
     forq_pool *pool;
@@ -275,6 +294,7 @@ static void *all_calls(void *unused) {
         RUN(mutex_calls);
         RUN(other_sync_calls);
         RUN(array_calls);
+        RUN(segment_calls);
         RUN(process_calls);
         RUN(pipe_calls);
         RUN(pool_calls);

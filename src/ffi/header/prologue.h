@@ -35,12 +35,14 @@
  *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
  *     -EMSGSIZE    does not fit; the message stays
- *     -EPROTO      a descriptor is next, not a message, or the other way round; it stays
+ *     -EPROTO      no forq segment of this layout; a descriptor is next, not a message, or the other way round (it stays)
  *     -ECHILD      a worker, task or child was lost
  *     -ESRCH       the process has ended
  *     -ERANGE      index past the end
+ *     -ENOENT      no such name, key or item
+ *     -EEXIST      it exists already, or is of another size or kind
  *     -EINVAL      an argument is not valid: NULL, misaligned, zero, overflowing, out of order
- *     -ENOSPC      no room left: more waiters than can be counted
+ *     -ENOSPC      no room left: in a segment, in /dev/shm; more waiters than can be counted
  *     -ENOMEM      memory, processes or descriptors are exhausted
  *     -ENOSYS      the kernel lacks what this needs (Linux 5.4 has it)
  *
@@ -63,6 +65,7 @@
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
  *     forq_array      yes                       yes, made before the fork     may use it, and frees its own use
  *     forq_value      yes                       yes, made before the fork     may use it, and frees its own use
+ *     forq_segment    yes                       any program of the user        may use it, and frees its own use
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
