@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi`, in the header's order.
-const NOUNS: [&str; 13] = [
+const NOUNS: [&str; 16] = [
     "library",
     "mutex",
     "semaphore",
@@ -18,6 +18,9 @@ const NOUNS: [&str; 13] = [
     "process",
     "pool",
     "segment",
+    "list",
+    "dict",
+    "manager",
 ];
 
 #[test]

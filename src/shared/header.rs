@@ -17,6 +17,8 @@ const LAYOUT: u64 = 1;
 pub(crate) enum Kind {
     /// Objects, found by name.
     Objects = 1,
+    /// A manager's heap and collections.
+    Manager = 2,
 }
 
 /// Written once, before anybody else knows of the segment: magic, layout and kind, the file's size in bytes, the PID namespace (thread ids

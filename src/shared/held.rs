@@ -14,6 +14,11 @@ impl<'a> Held<'a> {
         let acquired = lock.lock(Deadline::FOREVER)?;
         Ok((Self(lock), acquired != Acquired::Clean))
     }
+
+    /// Whether this is the holder, and not a child that was forked meanwhile.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.0.is_mine()
+    }
 }
 
 impl Drop for Held<'_> {

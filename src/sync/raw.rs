@@ -364,6 +364,11 @@ impl RawMutex {
         }
     }
 
+    /// Whether this thread holds it.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.is_held_by_me(self.load())
+    }
+
     fn is_held_by_me(&self, state: State) -> bool {
         state.owner() == State(thread::current().locked()).owner()
     }

@@ -52,6 +52,12 @@ impl Mapping {
         Self::new(size, libc::MAP_PRIVATE)
     }
 
+    /// Address space of this process alone; pages come with their first use, zeroed, and a fork copies them.
+    #[cfg(feature = "capi")]
+    pub(crate) fn private_reserved(size: usize) -> Result<Self> {
+        Self::new(size, libc::MAP_PRIVATE | libc::MAP_NORESERVE)
+    }
+
     /// Address space that every later fork shares; pages come with their first use.
     pub(crate) fn reserved(size: usize) -> Result<Self> {
         Self::new(size, libc::MAP_SHARED | libc::MAP_NORESERVE)

@@ -14,6 +14,7 @@ pub(crate) mod once;
 mod panic;
 pub(crate) mod pidfd;
 pub(crate) mod proc;
+pub(crate) mod random;
 pub(crate) mod robust;
 pub(crate) mod sealed;
 pub(crate) mod shm;

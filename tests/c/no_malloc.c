@@ -257,6 +257,38 @@ static void segment_calls(void) {
     forq_segment_free(segment);
 }
 
+static int count_up(void *value, size_t capacity, size_t *size, int found, void *unused) {
+    (void)capacity, (void)found, (void)unused;
+    ++*(long *)value;
+    *size = sizeof(long);
+    return 0;
+}
+
+static void manager_calls(void) {
+    forq_manager *manager;
+    forq_list *list;
+    forq_dict *dict;
+    RETURNS(forq_manager_new(1 << 20, &manager), 0);
+    RETURNS(forq_manager_list(manager, "list", &list), 0);
+    RETURNS(forq_manager_dict(manager, "dict", &dict), 0);
+    long item = 0;
+    size_t size;
+    for (long i = 0; i < 1000; i++) {
+        RETURNS(forq_list_insert(list, (size_t)i / 2, &i, sizeof i), 0);
+        RETURNS(forq_dict_set(dict, &i, sizeof i, &i, sizeof i), 0);
+        RETURNS(forq_dict_update(dict, &i, sizeof i, &item, sizeof item, count_up, NULL), 0);
+    }
+    uint64_t cursor = 0;
+    long key;
+    RETURNS(forq_dict_next(dict, &cursor, &key, sizeof key, &size, &item, sizeof item, &(size_t){0}), 1);
+    RETURNS(forq_list_extend(list, (const void *[]){&item}, (size_t[]){8}, 1), 0);
+    RETURNS(forq_list_pop(list, &item, sizeof item, &size), 0);
+    RETURNS(forq_list_remove(list, 3), 0);
+    RETURNS(forq_list_clear(list), 0);
+    RETURNS(forq_dict_clear(dict), 0);
+    forq_manager_free(manager);
+}
+
 static void pool_calls(void) {
     const forq_pool_options options = {.workers = 2, .max_attempts = 2, .initializer = initialize};
     forq_pool *pool;
@@ -295,6 +327,7 @@ static void *all_calls(void *unused) {
         RUN(other_sync_calls);
         RUN(array_calls);
         RUN(segment_calls);
+        RUN(manager_calls);
         RUN(process_calls);
         RUN(pipe_calls);
         RUN(pool_calls);

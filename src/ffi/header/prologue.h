@@ -66,6 +66,9 @@
  *     forq_array      yes                       yes, made before the fork     may use it, and frees its own use
  *     forq_value      yes                       yes, made before the fork     may use it, and frees its own use
  *     forq_segment    yes                       any program of the user        may use it, and frees its own use
+ *     forq_manager    yes                       any program of the user        may use it, and frees its own use
+ *     forq_list       yes                       as its manager                 as its manager
+ *     forq_dict       yes                       as its manager                 as its manager
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
