@@ -35,12 +35,14 @@
  *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
  *     -EMSGSIZE    does not fit; the message stays
- *     -EPROTO      no forq queue of this layout there; or a descriptor is next, not a message, or the other way round: it stays
+ *     -EPROTO      no forq queue or segment of this layout; a descriptor is next, not a message, or the other way round (it stays)
  *     -ECHILD      a worker, task or child was lost
  *     -ESRCH       the process has ended
  *     -ERANGE      index past the end
+ *     -ENOENT      no such name, key or item
+ *     -EEXIST      it exists already, or is of another size or kind
  *     -EINVAL      an argument is not valid: NULL, misaligned, zero, overflowing, out of order
- *     -ENOSPC      no room left: more waiters than can be counted
+ *     -ENOSPC      no room left: in a segment, in /dev/shm; more waiters than can be counted
  *     -ENOMEM      memory, processes or descriptors are exhausted
  *     -ENOSYS      the kernel lacks what this needs (Linux 5.4 has it)
  *
@@ -61,6 +63,12 @@
  *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
  *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
+ *     forq_array      yes                       yes, made before the fork     may use it, and frees its own use
+ *     forq_value      yes                       yes, made before the fork     may use it, and frees its own use
+ *     forq_segment    yes                       any program of the user        may use it, and frees its own use
+ *     forq_manager    yes                       any program of the user        may use it, and frees its own use
+ *     forq_list       yes                       as its manager                 as its manager
+ *     forq_dict       yes                       as its manager                 as its manager
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_queue      yes                       yes                       may use it, by its own copy of the handle
@@ -493,6 +501,119 @@ int forq_backoff_snooze(struct forq_backoff *b);
  * Starts over with the shortest wait. Returns 0; -EINVAL for NULL.
  */
 int forq_backoff_reset(struct forq_backoff *b);
+
+/**
+ * Elements of one size side by side in memory that this process and all that it forks later share, and a mutex.
+ *
+ * A process that is killed in a call on it has replaced the element or not, and nobody is told. One that is killed while it
+ * holds the mutex itself is told of: forq_mutex_lock gives -EOWNERDEAD with the mutex held, and the calls here give it,
+ * having done nothing, until somebody calls forq_mutex_consistent.
+ */
+typedef struct forq_array forq_array;
+
+/**
+ * Makes an array of length elements of element_size bytes: copies of those at initial_or_null, or zeroes. The first one is
+ * 64-aligned, the others follow without a gap. Its mutex is recursive.
+ *
+ * Returns 0; -EINVAL for NULL, a size or length of 0, or a product that overflows; -ENOMEM.
+ */
+int forq_array_new(size_t element_size,
+                   size_t length,
+                   const void *initial_or_null,
+                   struct forq_array **array_out);
+
+/**
+ * Ends this process's use of an array. NULL does nothing. While this process holds its mutex the memory stays.
+ */
+void forq_array_free(struct forq_array *a);
+
+/**
+ * How many elements it has; 0 for NULL.
+ */
+size_t forq_array_length(const struct forq_array *a);
+
+/**
+ * The elements themselves: for who holds the mutex, or wants none. NULL for NULL.
+ */
+void *forq_array_data(struct forq_array *a);
+
+/**
+ * Copies an element out, under the mutex.
+ *
+ * Returns 0; -ERANGE; -EOWNERDEAD if a holder died and nobody called forq_mutex_consistent since; -EINVAL.
+ */
+int forq_array_get(struct forq_array *a, size_t index, void *element_out);
+
+/**
+ * Replaces an element, under the mutex.
+ *
+ * Returns as forq_array_get.
+ */
+int forq_array_set(struct forq_array *a, size_t index, const void *element);
+
+/**
+ * Its mutex, which is recursive: who holds it may call the others. NULL for NULL.
+ */
+forq_mutex *forq_array_mutex(struct forq_array *a);
+
+/**
+ * A value in memory that this process and all that it forks later share, and a mutex. What a death does is said at forq_array.
+ */
+typedef struct forq_value forq_value;
+
+/**
+ * Makes a value of size bytes: a copy of what is at initial_or_null, or zeroes. It is 64-aligned. Its mutex is recursive.
+ *
+ * Returns 0; -EINVAL for NULL or size 0; -ENOMEM.
+ */
+int forq_value_new(size_t size,
+                   const void *initial_or_null,
+                   struct forq_value **value_out);
+
+/**
+ * Ends this process's use of a value. NULL does nothing. While this process holds its mutex the memory stays.
+ */
+void forq_value_free(struct forq_value *v);
+
+/**
+ * Copies the value out, under the mutex.
+ *
+ * Returns 0; -EOWNERDEAD if a holder died and nobody called forq_mutex_consistent since; -EINVAL.
+ */
+int forq_value_get(struct forq_value *v, void *value_out);
+
+/**
+ * Replaces the value, under the mutex.
+ *
+ * Returns as forq_value_get.
+ */
+int forq_value_set(struct forq_value *v, const void *value);
+
+/**
+ * Adds to a value that is an int64_t, under the mutex; it wraps. No addition is lost or doubled, whoever dies.
+ *
+ * Returns 0, and what it was; -EINVAL if its size is not 8, for NULL; -EOWNERDEAD as forq_value_get.
+ */
+int forq_value_add_i64(struct forq_value *v,
+                       int64_t delta,
+                       int64_t *before_out_or_null);
+
+/**
+ * Adds to a value that is a double, under the mutex.
+ *
+ * Returns as forq_value_add_i64.
+ */
+int forq_value_add_f64(struct forq_value *v, double delta, double *before_out_or_null);
+
+/**
+ * The value itself: for who holds the mutex, or wants none. NULL for NULL.
+ */
+void *forq_value_data(struct forq_value *v);
+
+/**
+ * Its mutex, which is recursive: who holds it may call the others. NULL for NULL.
+ */
+forq_mutex *forq_value_mutex(struct forq_value *v);
 
 /**
  * A bounded first-in first-out queue in shared memory: any number of producers and consumers, threads of any processes.
@@ -1190,6 +1311,354 @@ int forq_pool_worker_stats(const struct forq_pool *p,
  * the child's copies are let go. NULL does nothing.
  */
 void forq_pool_free(struct forq_pool *p);
+
+/**
+ * Memory that unrelated programs share, by name or by descriptor, and objects in it, found or made by name.
+ *
+ * A named segment is the file forq-NAME in /dev/shm, for its user alone (mode 0600). It appears whole or not at all, whenever its creator is
+ * killed, and stays until forq_segment_unlink. A name is 1 to 200 bytes without '/', not "." or ".."; links are not followed.
+ */
+typedef struct forq_segment forq_segment;
+
+/**
+ * Makes a named segment with room for size bytes of objects and what is kept about them, rounded up to whole pages. All of its memory
+ * is set aside at once, so that using it cannot fail, unless a process of the same user truncates the file.
+ *
+ * Returns 0; -EEXIST; -ENOSPC if /dev/shm has no room; -EINVAL for NULL, a bad name, a size of 0 or one that overflows; -ENOMEM without
+ * descriptors; -ENOSYS without /dev/shm or /proc.
+ */
+int forq_segment_create(const char *name,
+                        size_t size,
+                        struct forq_segment **segment_out);
+
+/**
+ * Opens a named segment, from any program of the same user and PID namespace.
+ *
+ * Returns 0; -ENOENT; -EPROTO if the file is no segment of this version of forq and of this user, or is a link; -EPERM if it may not be opened;
+ * -ENOSPC if it has holes that cannot be filled; -EINVAL; -ENOMEM.
+ */
+int forq_segment_open(const char *name,
+                      struct forq_segment **segment_out);
+
+/**
+ * Makes a segment without a name: shared with later forks, and with whom its descriptor is given to. Nobody can shrink it. Its memory comes
+ * with its use.
+ *
+ * Returns 0; -EINVAL; -ENOMEM if the machine has not so much.
+ */
+int forq_segment_anonymous(size_t size,
+                           struct forq_segment **segment_out);
+
+/**
+ * Opens the segment behind a descriptor that another program gave (forq_connection_send_fd). The descriptor stays the caller's.
+ *
+ * Returns as forq_segment_open; -EINVAL if it is no descriptor.
+ */
+int forq_segment_from_fd(int fd,
+                         struct forq_segment **segment_out);
+
+/**
+ * The segment's descriptor, to give to another program; it stays the segment's. -EINVAL for NULL.
+ */
+int forq_segment_fd(const struct forq_segment *s);
+
+/**
+ * Takes the name away, a manager's too. Who has it open goes on using it.
+ *
+ * Returns 0; -ENOENT; -EPERM; -EINVAL.
+ */
+int forq_segment_unlink(const char *name);
+
+/**
+ * Ends this process's use of a segment; its objects are not to be used here any more. NULL does nothing.
+ */
+void forq_segment_free(struct forq_segment *s);
+
+/**
+ * Finds the object of this name, or makes it: zeroed, 64-aligned. Of all that ask at once, in whatever processes, exactly one makes it. It stays
+ * as long as the segment.
+ *
+ * Returns 1 when it was made, 0 when it was found; -EEXIST if there is one of another size; -ENOSPC; -EPROTO if the segment
+ * was scribbled over; -EINVAL for NULL, size 0 or a bad name.
+ */
+int forq_segment_object(struct forq_segment *s,
+                        const char *name,
+                        size_t size,
+                        void **object_out);
+
+/**
+ * A list of byte strings in a manager's memory. What every call may return besides, and what a death does, is said at forq_manager.
+ */
+typedef struct forq_list forq_list;
+
+/**
+ * Puts an item at the end.
+ *
+ * Returns 0; -ENOSPC; -EINVAL.
+ */
+int forq_list_push(struct forq_list *l, const void *item, size_t size);
+
+/**
+ * Copies an item out.
+ *
+ * Returns 0, and its size; -ERANGE; -EMSGSIZE if it does not fit: *size_out tells its size; -EINVAL.
+ */
+int forq_list_get(struct forq_list *l, size_t index, void *buffer_out, size_t capacity, size_t *size_out);
+
+/**
+ * Replaces an item.
+ *
+ * Returns 0; -ERANGE; -ENOSPC; -EINVAL.
+ */
+int forq_list_set(struct forq_list *l, size_t index, const void *item, size_t size);
+
+/**
+ * Puts an item before the one of this index, and moves that and those after it; at the length, as forq_list_push.
+ *
+ * Returns 0; -ERANGE; -ENOSPC; -EINVAL.
+ */
+int forq_list_insert(struct forq_list *l,
+                     size_t index,
+                     const void *item,
+                     size_t size);
+
+/**
+ * Takes an item away, and moves those after it.
+ *
+ * Returns 0; -ERANGE; -EINVAL.
+ */
+int forq_list_remove(struct forq_list *l, size_t index);
+
+/**
+ * Takes the last item.
+ *
+ * Returns 0, and its size; -ENOENT if there is none; -EMSGSIZE if it does not fit: it stays, and *size_out tells its size; -EINVAL.
+ */
+int forq_list_pop(struct forq_list *l,
+                  void *buffer_out,
+                  size_t capacity,
+                  size_t *size_out);
+
+/**
+ * How many items there are; -EINVAL.
+ */
+int forq_list_len(const struct forq_list *l);
+
+/**
+ * Takes all items away.
+ *
+ * Returns 0; -EINVAL.
+ */
+int forq_list_clear(struct forq_list *l);
+
+/**
+ * Puts count items at the end: all or none.
+ *
+ * Returns 0; -ENOSPC; -EINVAL.
+ */
+int forq_list_extend(struct forq_list *l, const void *const *items, const size_t *sizes, size_t count);
+
+/**
+ * What stands for this list in other collections of the same manager, in any process: see forq_manager_list_of. 0 for NULL.
+ */
+uint64_t forq_list_handle(const struct forq_list *l);
+
+/**
+ * A dict of byte strings in a manager's memory, spread over parts that are locked one at a time. Keys have at most 4096 bytes; longer ones are -EINVAL. What
+ * every call may return besides, and what a death does, is said at forq_manager.
+ */
+typedef struct forq_dict forq_dict;
+
+/**
+ * What forq_dict_update calls: value holds *size bytes of at most capacity if found is not 0, else nothing. Returns 0 to
+ * store the *size bytes that it leaves there; else the value stays, and the update returns that.
+ */
+typedef int (*forq_update_fn)(void *value, size_t capacity, size_t *size, int found, void *argument);
+
+/**
+ * Gives a key a value, whether or not it has one.
+ *
+ * Returns 0; -ENOSPC; -EINVAL.
+ */
+int forq_dict_set(struct forq_dict *d,
+                  const void *key,
+                  size_t key_size,
+                  const void *value,
+                  size_t value_size);
+
+/**
+ * Copies a key's value out.
+ *
+ * Returns 0, and its size; -ENOENT; -EMSGSIZE if it does not fit: *size_out tells its size; -EINVAL.
+ */
+int forq_dict_get(struct forq_dict *d,
+                  const void *key,
+                  size_t key_size,
+                  void *buffer_out,
+                  size_t capacity,
+                  size_t *size_out);
+
+/**
+ * Takes an entry away.
+ *
+ * Returns 0; -ENOENT; -EINVAL.
+ */
+int forq_dict_remove(struct forq_dict *d, const void *key, size_t key_size);
+
+/**
+ * Whether a key has a value: 1 or 0; -EINVAL.
+ */
+int forq_dict_contains(struct forq_dict *d, const void *key, size_t key_size);
+
+/**
+ * How many entries there are; while others change it, the sum of what its parts held at neighbouring moments. -EINVAL.
+ */
+int forq_dict_len(const struct forq_dict *d);
+
+/**
+ * Takes all entries away, at one moment.
+ *
+ * Returns 0; -EINVAL.
+ */
+int forq_dict_clear(struct forq_dict *d);
+
+/**
+ * Copies the entry at the cursor out, and moves the cursor past it. A cursor starts at 0, and is good in any process.
+ *
+ * Entries come in the order of their keys' hashes, which never changes. One that is there throughout comes exactly once, one that
+ * is set or removed meanwhile at most once.
+ *
+ * Returns 1, and both sizes; 0 at the end; -EMSGSIZE if the key or the value does not fit: both sizes are told, and the cursor stays; -EINVAL.
+ */
+int forq_dict_next(struct forq_dict *d,
+                   uint64_t *cursor,
+                   void *key_out,
+                   size_t key_capacity,
+                   size_t *key_size_out,
+                   void *value_out,
+                   size_t value_capacity,
+                   size_t *value_size_out);
+
+/**
+ * Changes a key's value by what fn makes of a copy in scratch, which has room for capacity bytes: under the lock, so that nothing happens in between.
+ * fn must not use the same manager (-EDEADLK), nor leave by longjmp. A process killed in it has changed nothing.
+ *
+ * Returns 0; what fn returned, if that was not 0; -EMSGSIZE if the value does not fit in scratch (fn is not called), or fn
+ * set *size to more than capacity; -ENOSPC; -EINVAL.
+ */
+int forq_dict_update(struct forq_dict *d,
+                     const void *key,
+                     size_t key_size,
+                     void *scratch,
+                     size_t capacity,
+                     forq_update_fn fn,
+                     void *argument);
+
+/**
+ * What stands for this dict in other collections of the same manager, in any process: see forq_manager_dict_of. 0 for NULL.
+ */
+uint64_t forq_dict_handle(const struct forq_dict *d);
+
+/**
+ * Lists and dicts of byte strings in shared memory, found by name; no server process. The memory is that of a segment, with what is said
+ * there of names, rights and forks. It has a fixed size: what does not fit is refused with -ENOSPC and changes nothing; remove, pop
+ * and clear need no space.
+ *
+ * A process killed at any instruction of any operation leaves the collection as it was before or after that operation, loses no other
+ * entry, and leaks no memory once the next operation on that collection has run. Nobody is told, since nothing is left to repair.
+ *
+ * Every call on a manager, list or dict may also return -EDEADLK (called in a function that forq_dict_update of the same manager calls) and -EPROTO
+ * (the memory was scribbled over).
+ */
+typedef struct forq_manager forq_manager;
+
+/**
+ * Makes a manager for this process and those forked later, with size bytes, from 65536 on, which come with their use.
+ *
+ * Returns 0; -EINVAL for NULL, or a size that is smaller or overflows; -ENOMEM.
+ */
+int forq_manager_new(size_t size,
+                     struct forq_manager **manager_out);
+
+/**
+ * Makes a manager that other programs find by its name, with size bytes, from 65536 on, set aside at once.
+ *
+ * Returns as forq_segment_create.
+ */
+int forq_manager_create(const char *name, size_t size, struct forq_manager **manager_out);
+
+/**
+ * Opens a manager that another program of the same user created. forq_segment_unlink takes its name away.
+ *
+ * Returns as forq_segment_open.
+ */
+int forq_manager_open(const char *name, struct forq_manager **manager_out);
+
+/**
+ * Opens the manager behind a descriptor that another program gave (forq_connection_send_fd). The descriptor stays the caller's.
+ *
+ * Returns as forq_segment_from_fd.
+ */
+int forq_manager_from_fd(int fd,
+                         struct forq_manager **manager_out);
+
+/**
+ * The manager's descriptor, to give to another program; it stays the manager's. -EINVAL for NULL.
+ */
+int forq_manager_fd(const struct forq_manager *m);
+
+/**
+ * Ends this process's use of a manager, its lists and dicts. NULL does nothing.
+ */
+void forq_manager_free(struct forq_manager *m);
+
+/**
+ * Finds the list of this name, or makes it, empty. It belongs to the manager, holds in later forks, and needs no free. The same name gives the same pointer.
+ *
+ * Returns 0; -EEXIST if the name is a dict's; -ENOSPC; -EINVAL for NULL or a bad name: what is one is said at forq_segment.
+ */
+int forq_manager_list(struct forq_manager *m,
+                      const char *name,
+                      forq_list **list_out);
+
+/**
+ * Finds the dict of this name, or makes it, empty; as forq_manager_list.
+ *
+ * Returns as that; -EEXIST if the name is a list's.
+ */
+int forq_manager_dict(struct forq_manager *m, const char *name, forq_dict **dict_out);
+
+/**
+ * Makes a list without a name, to be put in other collections by its handle (forq_list_handle). It stays as long as the manager's memory.
+ *
+ * Returns 0; -ENOSPC; -EINVAL.
+ */
+int forq_manager_list_new(struct forq_manager *m,
+                          forq_list **list_out);
+
+/**
+ * Makes a dict without a name; as forq_manager_list_new.
+ */
+int forq_manager_dict_new(struct forq_manager *m, forq_dict **dict_out);
+
+/**
+ * The list that a handle stands for, in any process that has the manager.
+ *
+ * Returns 0; -EPROTO if it is no list of this manager; -EINVAL.
+ */
+int forq_manager_list_of(struct forq_manager *m, uint64_t handle, forq_list **list_out);
+
+/**
+ * The dict that a handle stands for; as forq_manager_list_of.
+ */
+int forq_manager_dict_of(struct forq_manager *m, uint64_t handle, forq_dict **dict_out);
+
+/**
+ * Bytes that a manager's collections use, with what is kept beside them, and that they may use in all.
+ *
+ * Returns 0; -EINVAL.
+ */
+int forq_manager_space(struct forq_manager *m, size_t *used_out, size_t *capacity_out);
 
 #ifdef __cplusplus
 }

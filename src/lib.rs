@@ -15,7 +15,10 @@
 //! | [`Queue`] | at most the message in the dead one's hands is gone, and counted; nothing to repair | looks 1.6 us, yields (50 us where sleeps are short), sleeps |
 //! | [`pipe()`] | a message arrives whole or not at all; when every copy of an end is gone, the other end is told, after what was sent | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
+//! | [`Value`], [`Array`] | one in a call has set the element or not; one with the guard is told of, as with a [`Mutex`] | as [`Mutex`] |
+//! | [`List`], [`Dict`] of a [`Manager`] | one in any operation leaves the collection as before or after it, and nobody need be told | for other operations on the same list, or the same part of a dict; as [`Mutex`] |
 //! | [`Shared`] | memory stays with whoever maps it | |
+//! | [`Segment`] | one that creates it has made a whole one or none; memory stays as long as its name, and with whoever maps it | for who makes an object, as [`Mutex`] |
 //!
 //! Nothing is lock-free in the sense of never waiting for others, but nobody waits for the dead: the
 //! kernel reports a holder's death at once (robust futexes), and every sleep is bounded, so that what no kernel
@@ -45,6 +48,7 @@
 //! - `std` (default): `std::error::Error`, results as `Vec`, panics caught in children and tasks, guards that
 //!   mark what a panic left. Without it the crate is `no_std`, needs no allocator, and only libc.
 //! - `lock_api`: the mutex behind the traits of the `lock_api` crate, as `RawLock`.
+//! - `serde`: what serde can write and read, as keys, values and items ([`Stored`]).
 //! - `capi`: the symbols of `include/forq.h`.
 //!
 //! Linux 5.4 or newer; 64-bit. On 32-bit machines deaths of lock holders are found by looking ([`is_robust`]).
@@ -61,6 +65,7 @@ mod error;
 #[cfg(feature = "capi")]
 #[doc(hidden)]
 pub mod ffi;
+mod manager;
 mod pipe;
 mod pool;
 mod process;
@@ -70,6 +75,13 @@ mod sync;
 mod sys;
 
 pub use error::{Error, Result};
+pub use manager::dict::Dict;
+pub use manager::list::List;
+pub use manager::namespace::Namespace;
+#[cfg(feature = "serde")]
+pub use manager::stored::Serde;
+pub use manager::stored::Stored;
+pub use manager::{Handle, Manager};
 pub use pipe::{Connection, pipe, pipe_one_way};
 #[cfg(feature = "std")]
 pub use pipe::{wait_any, wait_any_timeout};
@@ -77,9 +89,12 @@ pub use pool::{Batch, Pool, PoolBuilder, PoolStatistics, TaskError, WorkerStatis
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use queue::{ByteQueue, PutError, Queue, QueueStatistics};
 pub use shared::Shareable;
+pub use shared::array::Array;
+pub use shared::segment::Segment;
 #[doc(hidden)]
 pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;
+pub use shared::value::{Number, Value};
 pub use sync::backoff::Backoff;
 pub use sync::barrier::Barrier;
 pub use sync::condvar::{Condvar, WaitTimeout, WaitTimeoutResult};

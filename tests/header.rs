@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi`, in the header's order.
-const NOUNS: [&str; 11] = [
+const NOUNS: [&str; 17] = [
     "library",
     "mutex",
     "semaphore",
@@ -12,10 +12,16 @@ const NOUNS: [&str; 11] = [
     "event",
     "barrier",
     "backoff",
+    "array",
+    "value",
     "queue",
     "pipe",
     "process",
     "pool",
+    "segment",
+    "list",
+    "dict",
+    "manager",
 ];
 
 #[test]

@@ -5,17 +5,24 @@
 // The header's names are C's.
 #![allow(non_camel_case_types)]
 
+pub mod array;
 pub mod backoff;
 pub mod barrier;
 pub mod condvar;
+pub mod dict;
 pub mod event;
+mod handle;
 pub mod library;
+pub mod list;
+pub mod manager;
 pub mod mutex;
 pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod queue;
+pub mod segment;
 pub mod semaphore;
+pub mod value;
 
 use core::ffi::c_int;
 
@@ -50,6 +57,32 @@ unsafe fn borrow<'a, T>(pointer: *const T) -> Result<&'a T> {
     }
     // SAFETY: by contract.
     unsafe { pointer.as_ref() }.ok_or(Error::InvalidArgument)
+}
+
+/// So many bytes; none may be at NULL.
+///
+/// # Safety
+/// Unless it is NULL, so many bytes must be there for as long as the slice is used.
+unsafe fn bytes<'a>(start: *const core::ffi::c_void, size: usize) -> Result<&'a [u8]> {
+    if size == 0 {
+        return Ok(&[]);
+    }
+    if start.is_null() || isize::try_from(size).is_err() {
+        return Err(Error::InvalidArgument);
+    }
+    // SAFETY: by contract, and not too long for a slice.
+    Ok(unsafe { core::slice::from_raw_parts(start.cast(), size) })
+}
+
+/// Where so many bytes may be written; none may be at NULL.
+fn room(start: *mut core::ffi::c_void, capacity: usize) -> Result<*mut u8> {
+    if start.is_null() && capacity > 0 { Err(Error::InvalidArgument) } else { Ok(start.cast()) }
+}
+
+/// Stores the size of what was copied out, or was not because it does not fit.
+fn fits(size: usize, capacity: usize, size_out: &mut usize) -> Result<()> {
+    *size_out = size;
+    if size <= capacity { Ok(()) } else { Err(Error::MessageSize) }
 }
 
 /// Like [`borrow`], for a place that the caller has for itself.

@@ -162,6 +162,33 @@ impl<T> Mutex<T> {
     }
 }
 
+impl<T> Mutex<T> {
+    const HAS_NO_PADDING: () = assert!(core::mem::offset_of!(Self, value) == size_of::<RawMutex>());
+
+    /// The lock at `start`, and the value after it.
+    ///
+    /// # Safety
+    /// There must be an initialised lock and then, 128 bytes from its start and aligned, a valid value: for as long as the
+    /// reference is used, and otherwise only used through such references.
+    pub(crate) unsafe fn at_value<'a>(start: *const u8) -> &'a Self {
+        let () = Self::HAS_NO_PADDING;
+        // SAFETY: by contract; a lock, then the value, is what a `Mutex` is.
+        unsafe { &*start.cast() }
+    }
+}
+
+impl<T> Mutex<[T]> {
+    /// The lock at `start`, and so many elements after it.
+    ///
+    /// # Safety
+    /// As [`Mutex::at_value`], of all elements.
+    pub(crate) unsafe fn at<'a>(start: *const u8, length: usize) -> &'a Self {
+        let () = Mutex::<T>::HAS_NO_PADDING;
+        // SAFETY: by contract; a lock, then the elements, is what a `Mutex` is.
+        unsafe { &*(core::ptr::slice_from_raw_parts(start.cast::<T>(), length) as *const Self) }
+    }
+}
+
 impl<T: ?Sized> Mutex<T> {
     /// Waits for the lock, for ever if it must.
     ///

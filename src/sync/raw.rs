@@ -175,7 +175,6 @@ impl RawMutex {
     ///
     /// # Safety
     /// Nobody may be using it.
-    #[cfg(feature = "capi")]
     pub(crate) unsafe fn initialize(this: *mut Self, flags: u32) {
         // SAFETY: by contract.
         unsafe { this.write(Self::with_flags(flags)) };
@@ -281,8 +280,14 @@ impl RawMutex {
         self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    pub(super) fn turns(&self) -> u64 {
+    /// How many turns have ended: during one, its number. After a death the dead one's has ended too.
+    pub(crate) fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Whether its holder has locked it once. Only by the holder.
+    pub(crate) fn is_first_hold(&self) -> bool {
+        self.depth.load(Ordering::Relaxed) == 0
     }
 
     /// The process whose turn it is; 0: none, or one that has not written it down yet.
@@ -359,6 +364,11 @@ impl RawMutex {
                 return;
             }
         }
+    }
+
+    /// Whether this thread holds it.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.is_held_by_me(self.load())
     }
 
     fn is_held_by_me(&self, state: State) -> bool {

@@ -29,7 +29,7 @@ pub(crate) fn machine_memory() -> usize {
     usize::try_from(pages).unwrap_or(0).saturating_mul(page_size())
 }
 
-/// Anonymous memory of this process, unmapped when dropped.
+/// Memory of this process, unmapped when dropped.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: NonNull<u8>,
@@ -52,12 +52,27 @@ impl Mapping {
         Self::new(size, libc::MAP_PRIVATE)
     }
 
+    /// Address space of this process alone; pages come with their first use, zeroed, and a fork copies them.
+    #[cfg(feature = "capi")]
+    pub(crate) fn private_reserved(size: usize) -> Result<Self> {
+        Self::new(size, libc::MAP_PRIVATE | libc::MAP_NORESERVE)
+    }
+
     /// Address space that every later fork shares; pages come with their first use.
     pub(crate) fn reserved(size: usize) -> Result<Self> {
         Self::new(size, libc::MAP_SHARED | libc::MAP_NORESERVE)
     }
 
+    /// The first bytes of a file, shared with all who map it.
+    pub(crate) fn of_file(file: &super::fd::Fd, size: usize) -> Result<Self> {
+        Self::map(size, libc::MAP_SHARED, file.raw())
+    }
+
     fn new(size: usize, flags: i32) -> Result<Self> {
+        Self::map(size, flags | libc::MAP_ANONYMOUS, -1)
+    }
+
+    fn map(size: usize, flags: i32, file: i32) -> Result<Self> {
         if size == 0 || size > isize::MAX as usize {
             return Err(Error::InvalidArgument);
         }
@@ -66,8 +81,7 @@ impl Mapping {
         let start = unsafe {
             let errno = libc::__errno_location();
             let before = *errno;
-            let start =
-                libc::mmap(core::ptr::null_mut(), size, protection, flags | libc::MAP_ANONYMOUS, -1, 0);
+            let start = libc::mmap(core::ptr::null_mut(), size, protection, flags, file, 0);
             if start == libc::MAP_FAILED {
                 *errno = before;
                 return Err(Error::OutOfMemory);

@@ -92,8 +92,18 @@ impl Stat {
 }
 
 fn stat_path(tid: u32, buffer: &mut [u8; 32]) -> &core::ffi::CStr {
+    path([b"/proc/", b"/stat\0"], tid, buffer)
+}
+
+/// The link to what a descriptor of this process refers to.
+pub(super) fn descriptor_path(raw: i32, buffer: &mut [u8; 32]) -> &core::ffi::CStr {
+    path([b"/proc/self/fd/", b"\0"], raw.unsigned_abs(), buffer)
+}
+
+/// A path with a number in it.
+fn path<'a>([before, after]: [&[u8]; 2], number: u32, buffer: &'a mut [u8; 32]) -> &'a core::ffi::CStr {
     let mut digits = [0u8; 10];
-    let mut rest = tid;
+    let mut rest = number;
     let mut at = digits.len();
     loop {
         at -= 1;
@@ -104,7 +114,7 @@ fn stat_path(tid: u32, buffer: &mut [u8; 32]) -> &core::ffi::CStr {
         }
     }
     let mut length = 0;
-    for part in [b"/proc/".as_slice(), &digits[at..], b"/stat\0"] {
+    for part in [before, &digits[at..], after] {
         buffer[length..length + part.len()].copy_from_slice(part);
         length += part.len();
     }

@@ -13,14 +13,7 @@ const MFD_NOEXEC_SEAL: u32 = 8;
 /// A file of these bytes, sealed.
 pub(crate) fn make(bytes: &[u8]) -> Result<Fd> {
     check_limit(bytes.len())?;
-    let file = match new_file(MFD_NOEXEC_SEAL) {
-        Err(Error::InvalidArgument) => new_file(0),
-        other => other,
-    }
-    .map_err(|error| match error {
-        Error::Os(libc::EMFILE | libc::ENFILE) => Error::OutOfMemory,
-        other => other,
-    })?;
+    let file = new_file()?;
     let mut left = bytes;
     while !left.is_empty() {
         // SAFETY: the bytes are as many as we say.
@@ -38,15 +31,26 @@ pub(crate) fn make(bytes: &[u8]) -> Result<Fd> {
     Ok(file)
 }
 
-fn new_file(flags: u32) -> Result<Fd> {
-    // SAFETY: a C string; the result is a new descriptor.
-    owned(|| unsafe {
-        libc::memfd_create(c"forq".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | flags)
+/// An empty file in memory, without a name, that may be sealed.
+pub(super) fn new_file() -> Result<Fd> {
+    let make = |flags| {
+        // SAFETY: a C string; the result is a new descriptor.
+        owned(|| unsafe {
+            libc::memfd_create(c"forq".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | flags)
+        })
+    };
+    match make(MFD_NOEXEC_SEAL) {
+        Err(Error::InvalidArgument) => make(0),
+        other => other,
+    }
+    .map_err(|error| match error {
+        Error::Os(libc::EMFILE | libc::ENFILE) => Error::OutOfMemory,
+        other => other,
     })
 }
 
 /// Writing past the limit on file sizes would end the process by SIGXFSZ.
-fn check_limit(size: usize) -> Result<()> {
+pub(super) fn check_limit(size: usize) -> Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a place for the result.
     errno::preserve(|| unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) })

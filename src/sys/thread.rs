@@ -300,6 +300,13 @@ impl Thread {
         }
     }
 
+    /// Whether this thread holds any lock that lies there.
+    #[inline]
+    pub(crate) fn holds_within(&self, range: &core::ops::Range<usize>) -> bool {
+        // SAFETY: this thread's head; only addresses are looked at.
+        unsafe { Head::any(self.head.get(), |next| range.contains(&next.addr())) }
+    }
+
     /// Whether this thread holds a forq mutex. Pthread mutexes in the same list are told apart by a
     /// bit that only ours have set.
     pub(crate) fn holds_lock(&self) -> bool {

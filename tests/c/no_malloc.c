@@ -221,6 +221,74 @@ static void pipe_calls(void) {
     RETURNS(forq_connection_close(&sender), 0);
 }
 
+static void array_calls(void) {
+    forq_array *array;
+    forq_value *value;
+    char element[100] = {0};
+    RETURNS(forq_array_new(sizeof element, 10, NULL, &array), 0);
+    RETURNS(forq_array_set(array, 9, element), 0);
+    RETURNS(forq_array_get(array, 9, element), 0);
+    CHECK(forq_array_length(array) == 10 && forq_array_data(array) != NULL && forq_array_mutex(array) != NULL);
+    RETURNS(forq_value_new(8, element, &value), 0);
+    RETURNS(forq_value_add_i64(value, 1, NULL), 0);
+    RETURNS(forq_value_add_f64(value, 1, NULL), 0);
+    RETURNS(forq_value_set(value, element), 0);
+    RETURNS(forq_value_get(value, element), 0);
+    forq_value_free(value);
+    forq_array_free(array);
+}
+
+static void segment_calls(void) {
+    char name[32];
+    snprintf(name, sizeof name, "no-malloc-%d", (int)getpid());
+    forq_segment *segment, *other;
+    void *object;
+    RETURNS(forq_segment_create(name, 4096, &segment), 0);
+    RETURNS(forq_segment_create(name, 4096, &other), -EEXIST);
+    RETURNS(forq_segment_object(segment, "x", 8, &object), 1);
+    RETURNS(forq_segment_open(name, &other), 0);
+    RETURNS(forq_segment_object(other, "x", 8, &object), 0);
+    forq_segment_free(other);
+    RETURNS(forq_segment_from_fd(forq_segment_fd(segment), &other), 0);
+    RETURNS(forq_segment_unlink(name), 0);
+    forq_segment_free(other);
+    forq_segment_free(segment);
+    RETURNS(forq_segment_anonymous(4096, &segment), 0);
+    forq_segment_free(segment);
+}
+
+static int count_up(void *value, size_t capacity, size_t *size, int found, void *unused) {
+    (void)capacity, (void)found, (void)unused;
+    ++*(long *)value;
+    *size = sizeof(long);
+    return 0;
+}
+
+static void manager_calls(void) {
+    forq_manager *manager;
+    forq_list *list;
+    forq_dict *dict;
+    RETURNS(forq_manager_new(1 << 20, &manager), 0);
+    RETURNS(forq_manager_list(manager, "list", &list), 0);
+    RETURNS(forq_manager_dict(manager, "dict", &dict), 0);
+    long item = 0;
+    size_t size;
+    for (long i = 0; i < 1000; i++) {
+        RETURNS(forq_list_insert(list, (size_t)i / 2, &i, sizeof i), 0);
+        RETURNS(forq_dict_set(dict, &i, sizeof i, &i, sizeof i), 0);
+        RETURNS(forq_dict_update(dict, &i, sizeof i, &item, sizeof item, count_up, NULL), 0);
+    }
+    uint64_t cursor = 0;
+    long key;
+    RETURNS(forq_dict_next(dict, &cursor, &key, sizeof key, &size, &item, sizeof item, &(size_t){0}), 1);
+    RETURNS(forq_list_extend(list, (const void *[]){&item}, (size_t[]){8}, 1), 0);
+    RETURNS(forq_list_pop(list, &item, sizeof item, &size), 0);
+    RETURNS(forq_list_remove(list, 3), 0);
+    RETURNS(forq_list_clear(list), 0);
+    RETURNS(forq_dict_clear(dict), 0);
+    forq_manager_free(manager);
+}
+
 static void pool_calls(void) {
     const forq_pool_options options = {.workers = 2, .max_attempts = 2, .initializer = initialize};
     forq_pool *pool;
@@ -257,6 +325,9 @@ static void *all_calls(void *unused) {
         RUN(library_calls);
         RUN(mutex_calls);
         RUN(other_sync_calls);
+        RUN(array_calls);
+        RUN(segment_calls);
+        RUN(manager_calls);
         RUN(process_calls);
         RUN(pipe_calls);
         RUN(pool_calls);

@@ -35,12 +35,14 @@
  *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
  *     -EMSGSIZE    does not fit; the message stays
- *     -EPROTO      no forq queue of this layout there; or a descriptor is next, not a message, or the other way round: it stays
+ *     -EPROTO      no forq queue or segment of this layout; a descriptor is next, not a message, or the other way round (it stays)
  *     -ECHILD      a worker, task or child was lost
  *     -ESRCH       the process has ended
  *     -ERANGE      index past the end
+ *     -ENOENT      no such name, key or item
+ *     -EEXIST      it exists already, or is of another size or kind
  *     -EINVAL      an argument is not valid: NULL, misaligned, zero, overflowing, out of order
- *     -ENOSPC      no room left: more waiters than can be counted
+ *     -ENOSPC      no room left: in a segment, in /dev/shm; more waiters than can be counted
  *     -ENOMEM      memory, processes or descriptors are exhausted
  *     -ENOSYS      the kernel lacks what this needs (Linux 5.4 has it)
  *
@@ -61,6 +63,12 @@
  *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
  *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
  *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
+ *     forq_array      yes                       yes, made before the fork     may use it, and frees its own use
+ *     forq_value      yes                       yes, made before the fork     may use it, and frees its own use
+ *     forq_segment    yes                       any program of the user        may use it, and frees its own use
+ *     forq_manager    yes                       any program of the user        may use it, and frees its own use
+ *     forq_list       yes                       as its manager                 as its manager
+ *     forq_dict       yes                       as its manager                 as its manager
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_queue      yes                       yes                       may use it, by its own copy of the handle

@@ -112,6 +112,10 @@ impl Thread {
     /// None is needed.
     pub(crate) unsafe fn unlink(&self, _node: &Node) {}
 
+    pub(crate) fn holds_within(&self, _range: &core::ops::Range<usize>) -> bool {
+        false
+    }
+
     pub(crate) fn holds_lock(&self) -> bool {
         false
     }

@@ -1,0 +1,176 @@
+//! A manager's memory as this process sees it: every access is checked against bounds of this process's own.
+
+use core::ptr::NonNull;
+
+use crate::error::{Error, Result};
+use crate::sys::atomic::{AtomicU64, Ordering};
+
+/// Memory that other processes write too. Offsets count from its start; 0 means nothing.
+pub(super) struct Space {
+    start: NonNull<u8>,
+    size: u64,
+}
+
+// SAFETY: what is done through it is atomic, or under the locks of what lies in it.
+unsafe impl Send for Space {}
+// SAFETY: as above.
+unsafe impl Sync for Space {}
+
+/// Types that may be used in place: valid for any bytes, and changed only through atomics.
+///
+/// # Safety
+/// As said.
+pub(super) unsafe trait InPlace {}
+
+/// What a scribbled offset or size gives.
+pub(super) const DAMAGED: Error = Error::Protocol;
+
+/// The words that so many bytes take.
+pub(super) fn padded(bytes: u64) -> u64 {
+    bytes.saturating_add(7) & !7
+}
+
+/// Up to so many bytes are copied word by word, which is as fast and needs no call.
+const FEW: usize = 64;
+
+impl Space {
+    /// # Safety
+    /// So many bytes must be mapped there, page-aligned, as long as this is used.
+    pub(super) unsafe fn new(start: NonNull<u8>, size: usize) -> Self {
+        Self { start, size: size as u64 }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// More steps than any list of blocks has: who takes more goes in a circle.
+    pub(super) fn most_steps(&self) -> u64 {
+        self.size / 32
+    }
+
+    /// The word at an offset.
+    #[inline(always)]
+    pub(super) fn word(&self, at: u64) -> Result<&AtomicU64> {
+        if at % 8 != 0 || at > self.size - 8 {
+            return Err(DAMAGED);
+        }
+        // SAFETY: aligned, and inside the mapping, by the check.
+        Ok(unsafe { self.start.add(at as usize).cast().as_ref() })
+    }
+
+    /// The value of the word at an offset.
+    #[inline(always)]
+    pub(super) fn read(&self, at: u64) -> Result<u64> {
+        // Relaxed: whoever wrote it did so under the same lock.
+        Ok(self.word(at)?.load(Ordering::Relaxed))
+    }
+
+    /// Changes the word at an offset.
+    #[inline(always)]
+    pub(super) fn write(&self, at: u64, value: u64) -> Result<()> {
+        self.word(at)?.store(value, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Where a word of this space is.
+    #[inline(always)]
+    pub(super) fn offset_of(&self, word: &AtomicU64) -> u64 {
+        (core::ptr::from_ref(word).addr() - self.start.addr().get()) as u64
+    }
+
+    /// What lies at an offset.
+    #[inline(always)]
+    pub(super) fn place<T: InPlace>(&self, at: u64) -> Result<&T> {
+        if at % align_of::<T>() as u64 != 0
+            || self.size.checked_sub(size_of::<T>() as u64).is_none_or(|last| at > last)
+        {
+            return Err(DAMAGED);
+        }
+        // SAFETY: aligned, and inside the mapping, by the check; valid for any bytes, by the trait.
+        Ok(unsafe { self.start.add(at as usize).cast().as_ref() })
+    }
+
+    /// The address of so many bytes.
+    fn bytes(&self, at: u64, size: usize) -> Result<NonNull<u8>> {
+        if at.checked_add(size as u64).is_none_or(|end| end > self.size) {
+            return Err(DAMAGED);
+        }
+        // SAFETY: inside the mapping, by the check.
+        Ok(unsafe { self.start.add(at as usize) })
+    }
+
+    /// Copies bytes in, which start at a word and are filled up with zeroes to the next one.
+    #[inline]
+    pub(super) fn store(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let whole = if bytes.len() > FEW { bytes.len() & !7 } else { 0 };
+        let (many, rest) = bytes.split_at(whole);
+        let place = self.bytes(at, whole)?;
+        // SAFETY: so many bytes of the mapping; what is copied is this process's own. Nobody reads them without the lock.
+        unsafe { place.copy_from_nonoverlapping(NonNull::from(many).cast(), whole) };
+        each_word(rest, |index, word| self.write(at + whole as u64 + 8 * index, word))
+    }
+
+    /// Makes so many bytes zero, which start at a word.
+    pub(super) fn clear(&self, at: u64, size: usize) -> Result<()> {
+        let place = self.bytes(at, size)?;
+        // SAFETY: so many bytes of the mapping, which nobody reads without the lock.
+        unsafe { place.write_bytes(0, size) };
+        Ok(())
+    }
+
+    /// Copies bytes out, which start at a word.
+    ///
+    /// # Safety
+    /// `into` must have room for so many, outside of this space.
+    #[inline]
+    pub(super) unsafe fn load(&self, at: u64, into: *mut u8, size: usize) -> Result<()> {
+        let place = self.bytes(at, size)?;
+        if size > FEW {
+            // SAFETY: so many bytes of the mapping; the rest by contract.
+            unsafe { place.as_ptr().copy_to_nonoverlapping(into, size) };
+            return Ok(());
+        }
+        let mut done = 0;
+        while done < size {
+            let word = self.read(at + done as u64)?.to_ne_bytes();
+            let count = (size - done).min(8);
+            // SAFETY: `count` bytes of both, by the sizes; the rest by contract.
+            unsafe { into.add(done).copy_from_nonoverlapping(word.as_ptr(), count) };
+            done += count;
+        }
+        Ok(())
+    }
+
+    /// Whether these bytes are there, filled up with zeroes.
+    #[inline]
+    pub(super) fn equals(&self, at: u64, bytes: &[u8]) -> Result<bool> {
+        let mut are_equal = true;
+        let compare = |index: u64, word| {
+            are_equal &= self.read(at + 8 * index)? == word;
+            Ok(())
+        };
+        each_word(bytes, compare)?;
+        Ok(are_equal)
+    }
+}
+
+/// Calls `visit` with each word of these bytes and its index, the last one filled up with zeroes.
+#[inline(always)]
+pub(super) fn each_word(bytes: &[u8], mut visit: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
+    let mut index = 0;
+    let mut words = bytes.chunks_exact(8);
+    for word in &mut words {
+        let mut whole = [0; 8];
+        whole.copy_from_slice(word);
+        visit(index, u64::from_ne_bytes(whole))?;
+        index += 1;
+    }
+    let rest = words.remainder();
+    if !rest.is_empty() {
+        let mut whole = [0; 8];
+        whole[..rest.len()].copy_from_slice(rest);
+        visit(index, u64::from_ne_bytes(whole))?;
+    }
+    Ok(())
+}
