@@ -47,10 +47,7 @@ impl Host {
         let ticket = Ticket { index, generation: 0, extent, fields: layout.at(extent.offset) };
         // SAFETY: by contract; the extent was reserved for this layout.
         let ticket = unsafe { self.publish(job, ticket) };
-        // Had the pool been closed in between, the workers might be gone: those that saw the close before
-        // the job (SeqCst, as in `serve`) do not come back.
-        let closed = self.shared.control().request.load(Ordering::SeqCst) != request::RUN;
-        let ended = if closed { Err(Error::Closed) } else { self.await_completed(&ticket, deadline) };
+        let ended = self.await_completed(&ticket, deadline);
         let rest = match ended {
             Ok(()) => TaskStatus::CANCELLED,
             Err(Error::ChildLost) => self.seal(&ticket),
@@ -61,7 +58,12 @@ impl Host {
         self.withdraw(&ticket);
         match ended {
             Err(Error::TimedOut | Error::WouldBlock) if tally.failed > 0 => tally.timed_out = true,
-            Err(error @ (Error::Interrupted | Error::Closed)) if tally.failed > 0 => return Err(error),
+            Err(Error::Interrupted) if tally.failed > 0 => return Err(Error::Interrupted),
+            // Closed between the look above and the job: those workers that saw the close before the job
+            // (SeqCst, as in `serve`) do not come back. If that was all of them, it came too late.
+            Err(Error::ChildLost) if tally.failed == job.count && self.request() == request::CLOSE => {
+                return Err(Error::Closed);
+            }
             _ => {}
         }
         Ok(tally)
@@ -164,8 +166,8 @@ impl Host {
                 cpu::yield_now();
                 continue;
             }
-            // Woken, or at the bound: a supervisor that ended says so, one that was killed is found out.
-            if sleeps > 0 && self.outcome() != outcome::RUNNING {
+            // Woken, at the bound, or at the pool's end: a supervisor that ended says so, one that was killed is found out.
+            if (sleeps > 0 || self.request() != request::RUN) && self.outcome() != outcome::RUNNING {
                 return if completed.load(Ordering::Acquire) == ticket.generation {
                     Ok(())
                 } else {
