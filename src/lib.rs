@@ -71,7 +71,10 @@ pub use error::{Error, Result};
 pub use pipe::{Connection, pipe, pipe_one_way};
 #[cfg(feature = "std")]
 pub use pipe::{wait_any, wait_any_timeout};
-pub use pool::{Batch, Pool, PoolBuilder, PoolStatistics, TaskError, WorkerStatistics};
+pub use pool::{
+    AsyncResult, Batch, Imap, JobStatistics, Numbered, PanicMessage, Pool, PoolBuilder, PoolStatistics,
+    Stream, TaskError, WorkerStatistics,
+};
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use shared::Shareable;
 #[doc(hidden)]

@@ -14,7 +14,9 @@ pub mod mutex;
 pub mod pipe;
 pub mod pool;
 pub mod process;
+pub mod result;
 pub mod semaphore;
+pub mod stream;
 
 use core::ffi::c_int;
 

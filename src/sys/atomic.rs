@@ -1,7 +1,7 @@
 //! The one place that names core's atomics, so that a model checker can stand in for them.
 
 pub(crate) use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
 };
 
 /// The words on which the algorithms between processes turn, and on which is slept: under `--cfg loom` loom's. Statistics,
