@@ -53,8 +53,8 @@
  * Ownership. forq_mutex, forq_semaphore, forq_condvar, forq_event, forq_barrier and forq_backoff are used in place, and
  * forq_process and forq_connection are declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
  * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process, no connection. A
- * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. forq_queue and forq_pool are opaque: _new makes one, _free ends this process's use of it, and
- * _free(NULL) does nothing. No call uses the heap.
+ * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. All other types are opaque: what makes
+ * one is in its own words, _free ends this process's use of it, and _free(NULL) does nothing. No call uses the heap.
  *
  * Threads, forks, signals.
  *     object          threads of one process    processes                     child of a fork
@@ -74,6 +74,8 @@
  *     forq_queue      yes                       yes                       may use it, by its own copy of the handle
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
  *     forq_pool       yes                       the one that made it          -EPERM, but for _free
+ *     forq_result     yes                       the one that made the pool    -EPERM, but for _free
+ *     forq_stream     yes                       the one that made the pool    -EPERM, but for _free
  * A child of vfork or of a raw clone calls nothing of forq. All users of an object share one PID namespace.
  * In a signal handler only forq_strerror, forq_semaphore_release, forq_event_set, forq_event_is_set and forq_process_signal
  * may be called. Nothing unwinds into C.
@@ -1075,7 +1077,7 @@ typedef struct forq_pool_options {
      */
     uint32_t workers;
     /**
-     * After how many items a worker is replaced; 0: never. Not in this version: must be 0.
+     * After how many items a worker is replaced, so that what tasks leave behind does not pile up; 0: never.
      */
     uint32_t max_tasks_per_worker;
     /**
@@ -1083,7 +1085,8 @@ typedef struct forq_pool_options {
      */
     uint32_t max_attempts;
     /**
-     * How long an item may run; 0: for ever. Not in this version: must be 0.
+     * Nanoseconds that an item may run: then its worker is killed and replaced, the item TIMED_OUT and not tried again. 0: for
+     * ever; negative: -EINVAL.
      */
     int64_t task_timeout_ns;
     /**
@@ -1099,7 +1102,7 @@ typedef struct forq_pool_options {
      */
     void *initializer_argument;
     /**
-     * SIGINT to the process group is the host's business; else it breaks the pool.
+     * SIGINT to the process group is the host's business; else it cancels what is pending and breaks the pool.
      */
     bool ignore_interrupt;
     /**
@@ -1109,7 +1112,7 @@ typedef struct forq_pool_options {
 } forq_pool_options;
 
 /**
- * A task: reads input, writes output, may read the job's context. Returns 0, or its own code > 0.
+ * A task: reads input, writes output, may read the job's context; each is NULL if it has no size. Returns 0, or its own code > 0.
  */
 typedef int (*forq_task_fn)(const void *input, void *output, const void *context);
 
@@ -1311,6 +1314,168 @@ int forq_pool_worker_stats(const struct forq_pool *p,
  * the child's copies are let go. NULL does nothing.
  */
 void forq_pool_free(struct forq_pool *p);
+
+/**
+ * The result of forq_pool_apply_async or forq_pool_map_async: kept until it is freed, also after its pool was. Belongs to the
+ * process that made the pool: in others, every call but forq_result_free gives -EPERM. Any of its threads may use it.
+ */
+typedef struct forq_result forq_result;
+
+/**
+ * Has fn run on one input, and returns at once: the input is copied.
+ *
+ * Returns 0; -EPERM in another process; -ESHUTDOWN after close; -ECHILD if the pool is broken; -EINVAL; -ENOMEM if too many
+ * results are kept, or they fill the arena.
+ */
+int forq_pool_apply_async(forq_pool *p,
+                          forq_task_fn fn,
+                          const void *input,
+                          size_t input_size,
+                          size_t output_size,
+                          struct forq_result **result_out);
+
+/**
+ * Has a job run, and returns at once: inputs and context are copied. Its outputs and statuses must be NULL: forq_result_get
+ * gives them.
+ *
+ * Returns as forq_pool_apply_async.
+ */
+int forq_pool_map_async(forq_pool *p,
+                        const forq_job *job,
+                        struct forq_result **result_out);
+
+/**
+ * Waits until the result is ready: all its items have ended, in whatever way.
+ *
+ * Returns 0; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EPERM; -EINVAL.
+ */
+int forq_result_wait(struct forq_result *r, int64_t timeout_ns);
+
+/**
+ * Whether the result is ready: 1 or 0. Never waits. -EPERM; -EINVAL.
+ */
+int forq_result_ready(const struct forq_result *r);
+
+/**
+ * Waits for the result and copies it out: outputs_out has room for all outputs, or is NULL if they have no size; statuses_out has room
+ * for a status of each item, or is NULL. May be called again, and gives the same. The outputs of items that crashed or were not run
+ * are not written.
+ *
+ * Of a map: returns 0 if all items are OK; -ECHILD if not, see the statuses. Of an apply: what fn returned when >= 0; else -ECHILD.
+ * -ETIMEDOUT, or -EAGAIN if timeout_ns is 0: then nothing is changed, and the work goes on. -EPERM; -EINVAL.
+ */
+int forq_result_get(struct forq_result *r,
+                    void *outputs_out,
+                    forq_task_status *statuses_out,
+                    int64_t timeout_ns);
+
+/**
+ * Stops what has not ended: items that nobody has begun are cancelled; the workers of those that are being run are killed and replaced.
+ * Waits until they are. Then the result is ready: what had been done stays done.
+ *
+ * Returns 0 if anything was stopped; -EBUSY if all had ended; -EPERM; -EINVAL.
+ */
+int forq_result_cancel(struct forq_result *r);
+
+/**
+ * A descriptor that is readable once the result is ready, for poll, epoll and forq_wait; the same each time. It belongs to the result and
+ * is closed with it; nothing is to be read from it. -EPERM; -EINVAL; -ENOMEM if descriptors are exhausted.
+ */
+int forq_result_fd(struct forq_result *r);
+
+/**
+ * Lets go: what is being run and what waits to be run goes on, its outputs are dropped. Before or after forq_pool_free. NULL does nothing.
+ */
+void forq_result_free(struct forq_result *r);
+
+/**
+ * Items put one by one, results taken one by one, in their order or as they come; any of the process's threads may do either. Kept until it is
+ * freed, also after its pool was. In a forked child every call but forq_stream_free gives -EPERM.
+ */
+typedef struct forq_stream forq_stream;
+
+/**
+ * What a stream is made with.
+ */
+typedef struct forq_stream_options {
+    /**
+     * What is run on each item. It must have been mapped before the pool was made.
+     */
+    forq_task_fn fn;
+    /**
+     * The same for all items; copied. NULL if the size is 0.
+     */
+    const void *context;
+    /**
+     * Bytes.
+     */
+    size_t context_size;
+    /**
+     * Bytes of an input; 0: none.
+     */
+    size_t input_size;
+    /**
+     * Bytes of an output; 0: none.
+     */
+    size_t output_size;
+    /**
+     * How many items may be put more than results were taken: 1 to 2^31.
+     */
+    size_t window;
+    /**
+     * Results come in the order of the items; else as they are ready.
+     */
+    bool ordered;
+    /**
+     * Must be zero.
+     */
+    uint64_t reserved[8];
+} forq_stream_options;
+
+/**
+ * Opens a stream. At most a window of items is between the two ends, so both may be endless.
+ *
+ * Returns 0; -EPERM in another process; -ESHUTDOWN after close; -ECHILD if the pool is broken; -EINVAL for NULL, a window of 0 or too large,
+ * reserved fields not zero, a function that was not mapped when the pool was made; -ENOMEM if it does not fit the arena.
+ */
+int forq_pool_stream(forq_pool *p,
+                     const struct forq_stream_options *options,
+                     struct forq_stream **stream_out);
+
+/**
+ * Puts an item, copied; waits while the window is full: a thread that is alone must take results in between.
+ *
+ * Returns 0; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -ESHUTDOWN after finish, or after the pool was closed; -ECHILD if the pool is broken;
+ * -EPERM; -EINVAL.
+ */
+int forq_stream_put(struct forq_stream *s,
+                    const void *input,
+                    int64_t timeout_ns);
+
+/**
+ * No more items: after the last result comes the end. Returns 0; -EPERM; -EINVAL.
+ */
+int forq_stream_finish(struct forq_stream *s);
+
+/**
+ * Takes the next result: the number of its item, counted from 0; its output, unless it crashed or was not run; how it ended. index_out and
+ * status_out may be NULL.
+ *
+ * Returns 0, whatever the status says; without status_out, -ECHILD if the item is not OK; -ESHUTDOWN at the end: all results were taken, and the
+ * stream was finished or the pool closed; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -ECHILD if the pool is broken and nothing is left;
+ * -EPERM; -EINVAL.
+ */
+int forq_stream_next(struct forq_stream *s,
+                     uint64_t *index_out,
+                     void *output_out,
+                     forq_task_status *status_out,
+                     int64_t timeout_ns);
+
+/**
+ * Ends a stream: items that nobody has begun are not run, results that were not taken are dropped. Before or after forq_pool_free. NULL does
+ * nothing.
+ */
+void forq_stream_free(struct forq_stream *s);
 
 /**
  * Memory that unrelated programs share, by name or by descriptor, and objects in it, found or made by name.

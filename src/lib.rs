@@ -85,7 +85,10 @@ pub use manager::{Handle, Manager};
 pub use pipe::{Connection, pipe, pipe_one_way};
 #[cfg(feature = "std")]
 pub use pipe::{wait_any, wait_any_timeout};
-pub use pool::{Batch, Pool, PoolBuilder, PoolStatistics, TaskError, WorkerStatistics};
+pub use pool::{
+    AsyncResult, Batch, Imap, JobStatistics, Numbered, PanicMessage, Pool, PoolBuilder, PoolStatistics,
+    Stream, TaskError, WorkerStatistics,
+};
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use queue::{ByteQueue, PutError, Queue, QueueStatistics};
 pub use shared::Shareable;

@@ -21,16 +21,24 @@ const PANICKED: i32 = 101;
 /// Runs a stranger's code; `None` if it panicked. What the panic carried is dropped here too, and may panic itself.
 #[cfg(feature = "std")]
 pub(crate) fn caught<R>(function: impl FnOnce() -> R) -> Option<R> {
+    caught_telling(function, |_| ()).ok()
+}
+
+/// As [`caught`]; `tell` is given what the panic said, if it said something, and makes the error of it.
+#[cfg(feature = "std")]
+pub(crate) fn caught_telling<R, E>(
+    function: impl FnOnce() -> R,
+    tell: impl FnOnce(Option<&str>) -> E,
+) -> core::result::Result<R, E> {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    match catch_unwind(AssertUnwindSafe(function)) {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                core::mem::forget(second);
-            }
-            None
+    catch_unwind(AssertUnwindSafe(function)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().copied();
+        let told = tell(text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)));
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            core::mem::forget(second);
         }
-    }
+        told
+    })
 }
 
 /// Writes out what `print!` has buffered.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi`, in the header's order.
-const NOUNS: [&str; 17] = [
+const NOUNS: [&str; 19] = [
     "library",
     "mutex",
     "semaphore",
@@ -18,6 +18,8 @@ const NOUNS: [&str; 17] = [
     "pipe",
     "process",
     "pool",
+    "result",
+    "stream",
     "segment",
     "list",
     "dict",

@@ -116,7 +116,8 @@ fn attempts_beside_failures() {
         };
         let each = pool.batch().chunk_size(4).try_map(task, &[0, 1, 2, 3]).unwrap();
         let crashed = Err(TaskError::Signaled(libc::SIGABRT));
-        assert_eq!(each, [Ok(0), Err(TaskError::Panicked), crashed, Ok(3)]);
+        assert_eq!([each[0], each[2], each[3]], [Ok(0), crashed, Ok(3)]);
+        assert_eq!(said(&each[1]), "this one only fails");
         assert_eq!(runs.load(Ordering::Relaxed), 3);
     }
 }
@@ -194,7 +195,9 @@ fn panicking_payload() {
     let each =
         pool.batch().try_map(|&x: &u8| if x == 1 { std::panic::panic_any(Twice) } else { x }, &[0, 1, 2]);
     assert_eq!(std::process::id(), host, "the worker came back as a second host");
-    assert_eq!(each.unwrap(), [Ok(0), Err(TaskError::Panicked), Ok(2)]);
+    let each = each.unwrap();
+    assert_eq!([each[0], each[2]], [Ok(0), Ok(2)]);
+    assert_eq!(said(&each[1]), "");
     let mut child = Process::spawn(|| -> i32 { std::panic::panic_any(Twice) }).unwrap();
     assert_eq!(std::process::id(), host, "the child came back as a second host");
     assert_eq!(child.join().unwrap(), ExitStatus::Exited(101));
@@ -204,11 +207,31 @@ fn panics() {
     std::panic::set_hook(Box::new(|_| ()));
     let pool = Pool::new(2).unwrap();
     let each = pool.batch().chunk_size(10).try_map(|x| 10 / x, &[1i32, 0, 2, 0, 0, 5]).unwrap();
-    assert_eq!(
-        each,
-        [Ok(10), Err(TaskError::Panicked), Ok(5), Err(TaskError::Panicked), Err(TaskError::Panicked), Ok(2)]
-    );
+    assert_eq!([each[0], each[2], each[5]], [Ok(10), Ok(5), Ok(2)]);
+    assert!([1, 3, 4].iter().all(|&item| said(&each[item]) == "attempt to divide by zero"));
     assert_eq!(pool.statistics().crashes, 0);
+    let failed =
+        pool.map(|&x| if x < 3 { x } else { panic!("item {x} is {}", "\u{fc}".repeat(60)) }, &[1, 2, 3, 4]);
+    let Err(Error::Task { index: 2, error }) = failed else { panic!("{failed:?}") };
+    // 94 bytes are kept, of characters that are whole.
+    assert_eq!(error.to_string(), format!("panicked: item 3 is {}", "\u{fc}".repeat(42)));
+    // More than are kept: each fails, and none is told another's message.
+    let each =
+        pool.batch().try_map(|&x: &u32| -> u32 { panic!("{x}") }, &(0..1000).collect::<Vec<u32>>()).unwrap();
+    let told = each.iter().enumerate().filter(|(index, outcome)| {
+        let said = said(outcome);
+        assert!(said.is_empty() || said == index.to_string());
+        !said.is_empty()
+    });
+    assert_eq!(told.count(), 64);
+}
+
+/// What an item said that panicked.
+fn said<R: std::fmt::Debug>(outcome: &Result<R, TaskError>) -> String {
+    match outcome {
+        Err(TaskError::Panicked(message)) => message.as_str().to_owned(),
+        other => panic!("no panic: {other:?}"),
+    }
 }
 
 fn attempts() {

@@ -20,8 +20,10 @@ pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod queue;
+pub mod result;
 pub mod segment;
 pub mod semaphore;
+pub mod stream;
 pub mod value;
 
 use core::ffi::c_int;

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use super::{borrow, borrow_mut, deadline, status};
 use crate::error::{Error, Result};
 use crate::pool::host::{Host, Options};
-use crate::pool::job::{Job, Tally};
+use crate::pool::job::{Job, Sink, Tally};
 use crate::pool::status as task;
 use crate::pool::status::TaskStatus;
 
@@ -16,7 +16,7 @@ pub struct forq_pool {
     _private: [u8; 0],
 }
 
-/// A task: reads input, writes output, may read the job's context. Returns 0, or its own code > 0.
+/// A task: reads input, writes output, may read the job's context; each is NULL if it has no size. Returns 0, or its own code > 0.
 pub type forq_task_fn =
     Option<unsafe extern "C" fn(input: *const c_void, output: *mut c_void, context: *const c_void) -> c_int>;
 
@@ -52,11 +52,12 @@ static_assertions::assert_eq_align!(forq_task_status, TaskStatus);
 pub struct forq_pool_options {
     /// 0: forq_cpu_count(). At most 4094.
     pub workers: u32,
-    /// After how many items a worker is replaced; 0: never. Not in this version: must be 0.
+    /// After how many items a worker is replaced, so that what tasks leave behind does not pile up; 0: never.
     pub max_tasks_per_worker: u32,
     /// How often an item is tried whose worker died; 0 or 1: once.
     pub max_attempts: u32,
-    /// How long an item may run; 0: for ever. Not in this version: must be 0.
+    /// Nanoseconds that an item may run: then its worker is killed and replaced, the item TIMED_OUT and not tried again. 0: for
+    /// ever; negative: -EINVAL.
     pub task_timeout_ns: i64,
     /// Bytes of address space for inputs and results of jobs in flight, used as needed; 0: as much as the machine has memory.
     pub arena_size: usize,
@@ -64,7 +65,7 @@ pub struct forq_pool_options {
     pub initializer: Option<unsafe extern "C" fn(argument: *mut c_void) -> c_int>,
     /// Given to the initializer.
     pub initializer_argument: *mut c_void,
-    /// SIGINT to the process group is the host's business; else it breaks the pool.
+    /// SIGINT to the process group is the host's business; else it cancels what is pending and breaks the pool.
     pub ignore_interrupt: bool,
     /// Must be zero.
     pub reserved: [u64; 8],
@@ -135,7 +136,7 @@ pub struct forq_worker_statistics {
 
 /// # Safety
 /// As [`borrow`].
-unsafe fn host<'a>(p: *const forq_pool) -> Result<&'a Host> {
+pub(super) unsafe fn host<'a>(p: *const forq_pool) -> Result<&'a Host> {
     // SAFETY: by contract; a pool is a pointer to a host.
     unsafe { borrow(p.cast::<Host>()) }
 }
@@ -173,17 +174,19 @@ unsafe fn pool_options(options: *const forq_pool_options) -> Result<Options> {
     }
     // SAFETY: by contract.
     let given = unsafe { borrow(options) }?;
-    if given.reserved != [0; 8] || given.max_tasks_per_worker != 0 || given.task_timeout_ns != 0 {
+    if given.reserved != [0; 8] {
         return Err(Error::InvalidArgument);
     }
     Ok(Options {
         workers: given.workers as usize,
         max_attempts: given.max_attempts,
+        max_tasks: given.max_tasks_per_worker,
+        task_timeout: u64::try_from(given.task_timeout_ns).map_err(|_| Error::InvalidArgument)?,
         arena_size: given.arena_size,
         initializer: given.initializer,
         initializer_argument: given.initializer_argument,
         ignore_interrupt: given.ignore_interrupt,
-        flush: None,
+        ..Options::DEFAULT
     })
 }
 
@@ -204,28 +207,44 @@ pub unsafe extern "C" fn forq_pool_apply(
     output_size: usize,
     timeout_ns: i64,
 ) -> c_int {
-    let mut ended = TaskStatus::default();
     // SAFETY: by contract.
     let result = unsafe { host(p) }.and_then(|host| {
         let deadline = deadline(timeout_ns)?;
-        let job = Job {
-            inputs: checked(input, input_size, 1)?.cast(),
-            input_size,
-            count: 1,
-            outputs: checked(output_out, output_size, 1)?.cast_mut().cast(),
-            output_size,
-            statuses: &mut ended,
-            ..Job::of_c(r#fn.ok_or(Error::InvalidArgument)?)
-        };
+        let job = apply_job(r#fn, input, input_size, output_size)?;
+        let outputs = checked(output_out, output_size, 1)?.cast_mut().cast();
+        let mut sink = Sink { outputs, statuses: core::ptr::null_mut(), errors: None };
         // SAFETY: by contract.
-        let tally = host.enter(|host| unsafe { host.run(&job, deadline) })?;
-        if tally.timed_out { Err(out_of_time(timeout_ns)) } else { Ok(()) }
+        let tally = host.enter(|host| unsafe { host.run(&job, &mut sink, deadline) })?;
+        if tally.timed_out { Err(out_of_time(timeout_ns)) } else { Ok(tally) }
     });
-    match (result, ended.kind, ended.code) {
-        (Err(error), ..) => -error.errno(),
-        (Ok(()), task::OK, _) => 0,
-        (Ok(()), task::FAILED, code) if code > 0 => code,
-        _ => -Error::ChildLost.errno(),
+    returned(result)
+}
+
+/// A job of one item.
+pub(super) fn apply_job(
+    r#fn: forq_task_fn,
+    input: *const c_void,
+    input_size: usize,
+    output_size: usize,
+) -> Result<Job> {
+    checked(NonNull::<u8>::dangling().as_ptr().cast(), output_size, 1)?;
+    Ok(Job {
+        inputs: checked(input, input_size, 1)?.cast(),
+        input_size,
+        count: 1,
+        output_size,
+        has_statuses: true,
+        ..Job::of_c(r#fn.ok_or(Error::InvalidArgument)?)
+    })
+}
+
+/// What the function of the one item returned.
+pub(super) fn returned(result: Result<Tally>) -> c_int {
+    match result.map(|tally| tally.first) {
+        Err(error) => -error.errno(),
+        Ok(None) => 0,
+        Ok(Some((_, TaskStatus { kind: task::FAILED, code }))) if code > 0 => code,
+        Ok(Some(_)) => -Error::ChildLost.errno(),
     }
 }
 
@@ -242,10 +261,11 @@ pub unsafe extern "C" fn forq_pool_map(p: *mut forq_pool, job: *const forq_job, 
     // SAFETY: by contract.
     let result = unsafe { host(p) }.and_then(|host| {
         // SAFETY: by contract.
-        let job = unsafe { job_of(job) }?;
+        let (job, mut sink) = unsafe { job_of(job) }?;
+        checked(sink.outputs.cast(), job.output_size, job.count)?;
         let deadline = deadline(timeout_ns)?;
         // SAFETY: by contract.
-        host.enter(|host| unsafe { host.run(&job, deadline) })
+        host.enter(|host| unsafe { host.run(&job, &mut sink, deadline) })
     });
     status(result.and_then(|tally| match tally {
         Tally { timed_out: true, .. } => Err(out_of_time(timeout_ns)),
@@ -254,12 +274,12 @@ pub unsafe extern "C" fn forq_pool_map(p: *mut forq_pool, job: *const forq_job, 
     }))
 }
 
-fn out_of_time(timeout_ns: i64) -> Error {
+pub(super) fn out_of_time(timeout_ns: i64) -> Error {
     if timeout_ns == 0 { Error::WouldBlock } else { Error::TimedOut }
 }
 
 /// A buffer of `count` elements: not null unless it is empty, and its size no overflow.
-fn checked(buffer: *const c_void, size: usize, count: usize) -> Result<*const c_void> {
+pub(super) fn checked(buffer: *const c_void, size: usize, count: usize) -> Result<*const c_void> {
     let bytes = size
         .checked_mul(count)
         .filter(|&bytes| bytes <= isize::MAX as usize)
@@ -269,24 +289,25 @@ fn checked(buffer: *const c_void, size: usize, count: usize) -> Result<*const c_
 
 /// # Safety
 /// As [`borrow`].
-unsafe fn job_of(job: *const forq_job) -> Result<Job> {
+pub(super) unsafe fn job_of<'a>(job: *const forq_job) -> Result<(Job, Sink<'a>)> {
     // SAFETY: by contract.
     let given = unsafe { borrow(job) }?;
     if given.reserved != [0; 8] {
         return Err(Error::InvalidArgument);
     }
-    Ok(Job {
+    let job = Job {
         context: checked(given.context, given.context_size, 1)?.cast(),
         context_size: given.context_size,
         inputs: checked(given.inputs, given.input_size, given.count)?.cast(),
         input_size: given.input_size,
         count: given.count,
-        outputs: checked(given.outputs, given.output_size, given.count)?.cast_mut().cast(),
         output_size: given.output_size,
         chunk_size: given.chunk_size,
-        statuses: given.statuses.cast(),
+        has_statuses: !given.statuses.is_null(),
         ..Job::of_c(given.r#fn.ok_or(Error::InvalidArgument)?)
-    })
+    };
+    let outputs = given.outputs.cast();
+    Ok((job, Sink { outputs, statuses: given.statuses.cast(), errors: None }))
 }
 
 /// Takes no new work; workers leave when what is pending is done. Returns 0; -EPERM; -EINVAL.

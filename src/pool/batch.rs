@@ -1,17 +1,13 @@
-//! Maps with options, and the loop that runs a Rust closure over a chunk.
+//! Maps with options.
 
-use core::mem::{align_of, size_of};
 use core::time::Duration;
 
 use bytemuck::Pod;
 
 #[cfg(feature = "std")]
 use super::TaskError;
-use super::job::{Job, Tally};
-#[cfg(feature = "std")]
-use super::status::PANICKED;
-use super::status::TaskStatus;
-use super::worker::Run;
+use super::closure::{job_of, run_closure, run_pure};
+use super::job::{Job, Sink, Tally};
 use super::{Pool, job_error};
 use crate::error::Result;
 use crate::sys::clock::Deadline;
@@ -28,8 +24,8 @@ use crate::sys::clock::Deadline;
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Batch<'a> {
-    pool: &'a Pool,
-    chunk_size: usize,
+    pub(super) pool: &'a Pool,
+    pub(super) chunk_size: usize,
     timeout: Option<Duration>,
 }
 
@@ -84,7 +80,7 @@ impl<'a> Batch<'a> {
         F: Fn(&[C], &I) -> R + Copy + Send + Sync + 'static,
     {
         let mut outputs = vec![R::zeroed(); inputs.len()];
-        self.run(context, function, inputs, &mut outputs, None)?;
+        self.run(self.job(context, function, inputs), &mut outputs)?;
         Ok(outputs)
     }
 
@@ -96,16 +92,50 @@ impl<'a> Batch<'a> {
     where
         F: Fn(&I) -> R + Copy + Send + Sync + 'static,
     {
-        self.run(&[] as &[u8], move |_: &[u8], input: &I| function(input), inputs, outputs, None)
+        self.run(self.plain_job(function, inputs), outputs)
+    }
+
+    /// [`Pool::map_pure`] with these options, into a slice of the caller's.
+    ///
+    /// # Errors
+    /// As [`Batch::map_into`].
+    pub fn map_pure_into<I: Pod, R: Pod, F>(self, function: F, inputs: &[I], outputs: &mut [R]) -> Result<()>
+    where
+        F: Fn(&I) -> R + Copy + Send + Sync + 'static,
+    {
+        fn runner<I: Pod, R: Pod, G>(_: G) -> super::run::Runner
+        where
+            G: Fn(&[u8], &I) -> R + Copy + Send + Sync + 'static,
+        {
+            run_pure::<u8, I, R, G>
+        }
+        let runner = runner(move |_: &[u8], input: &I| function(input));
+        let job = Job { pure: true, ..job_of::<u8, I, R, F>(runner, &[], inputs, self.chunk_size) };
+        self.run(job, outputs)
+    }
+
+    /// [`Pool::map_pure`] with these options.
+    ///
+    /// # Errors
+    /// As [`Batch::map`].
+    #[cfg(feature = "std")]
+    pub fn map_pure<I: Pod, R: Pod, F>(self, function: F, inputs: &[I]) -> Result<Vec<R>>
+    where
+        F: Fn(&I) -> R + Copy + Send + Sync + 'static,
+    {
+        let mut outputs = vec![R::zeroed(); inputs.len()];
+        self.map_pure_into(function, inputs, &mut outputs)?;
+        Ok(outputs)
     }
 
     /// Maps, and tells of each item how it ended.
     ///
     /// ```
     /// # let pool = unsafe { forq::Pool::builder().workers(2).build_unchecked()? };
+    /// use forq::TaskError;
     /// let each = pool.batch().try_map(|x| 100 / x, &[5i32, 0, 2])?;
     /// assert_eq!(each[0], Ok(20));
-    /// assert_eq!(each[1], Err(forq::TaskError::Panicked));
+    /// assert!(matches!(each[1], Err(TaskError::Panicked(said)) if said.as_str() == "attempt to divide by zero"));
     /// assert_eq!(each[2], Ok(50));
     /// # Ok::<(), forq::Error>(())
     /// ```
@@ -123,11 +153,12 @@ impl<'a> Batch<'a> {
         F: Fn(&I) -> R + Copy + Send + Sync + 'static,
     {
         let mut outputs = vec![R::zeroed(); inputs.len()];
-        let mut statuses = vec![TaskStatus::OK; inputs.len()];
-        let with = move |_: &[u8], input: &I| function(input);
-        self.tally(&[] as &[u8], with, inputs, &mut outputs, Some(&mut statuses))?;
-        let each = outputs.into_iter().zip(statuses);
-        Ok(each.map(|(output, status)| status.error().map_or(Ok(output), Err)).collect())
+        let mut errors = Vec::new();
+        let job = Job { has_statuses: true, ..self.plain_job(function, inputs) };
+        self.tally(job, &mut outputs, Some(&mut |item, error| errors.push((item, error))))?;
+        let mut each: Vec<_> = outputs.into_iter().map(Ok).collect();
+        errors.into_iter().for_each(|(item, error)| each[item] = Err(error));
+        Ok(each)
     }
 
     /// [`Pool::apply`] with these options.
@@ -143,97 +174,39 @@ impl<'a> Batch<'a> {
         Ok(output[0])
     }
 
-    fn run<C: Pod, I: Pod, R: Pod, F>(
-        self,
-        context: &[C],
-        function: F,
-        inputs: &[I],
-        outputs: &mut [R],
-        statuses: Option<&mut [TaskStatus]>,
-    ) -> Result<()>
+    /// A job of a closure with a context.
+    pub(super) fn job<C: Pod, I: Copy, R: Pod, F>(self, context: &[C], _function: F, inputs: &[I]) -> Job
     where
         F: Fn(&[C], &I) -> R + Copy + Send + Sync + 'static,
     {
-        let deadline = self.deadline();
-        job_error(&self.tally(context, function, inputs, outputs, statuses)?, deadline)
+        job_of::<C, I, R, F>(run_closure::<C, I, R, F>, context, inputs, self.chunk_size)
     }
 
-    fn tally<C: Pod, I: Pod, R: Pod, F>(
-        self,
-        context: &[C],
-        _function: F,
-        inputs: &[I],
-        outputs: &mut [R],
-        statuses: Option<&mut [TaskStatus]>,
-    ) -> Result<Tally>
+    /// A job of a closure without.
+    pub(super) fn plain_job<I: Copy, R: Pod, F>(self, function: F, inputs: &[I]) -> Job
     where
-        F: Fn(&[C], &I) -> R + Copy + Send + Sync + 'static,
+        F: Fn(&I) -> R + Copy + Send + Sync + 'static,
     {
-        const {
-            assert!(size_of::<F>() == 0, "a task must not capture anything: the workers do not have it");
-            assert!(
-                align_of::<C>() <= 64 && align_of::<I>() <= 64 && align_of::<R>() <= 64,
-                "alignment over 64"
-            );
-        }
-        if inputs.len() != outputs.len() {
+        self.job(&[] as &[u8], move |_: &[u8], input: &I| function(input), inputs)
+    }
+
+    pub(super) fn run<R: Pod>(self, job: Job, outputs: &mut [R]) -> Result<()> {
+        let deadline = self.deadline();
+        job_error(&self.tally(job, outputs, None)?, deadline)
+    }
+
+    pub(super) fn tally<R: Pod>(
+        self,
+        job: Job,
+        outputs: &mut [R],
+        errors: Option<&mut dyn FnMut(usize, super::TaskError)>,
+    ) -> Result<Tally> {
+        if job.count != outputs.len() || job.output_size != size_of::<R>() {
             return Err(crate::Error::InvalidArgument);
         }
-        let job = Job {
-            runner: run_closure::<C, I, R, F>,
-            task: 0,
-            context: context.as_ptr().cast(),
-            context_size: size_of_val(context),
-            inputs: inputs.as_ptr().cast(),
-            input_size: size_of::<I>(),
-            count: inputs.len(),
-            outputs: outputs.as_mut_ptr().cast(),
-            output_size: size_of::<R>(),
-            chunk_size: self.chunk_size,
-            statuses: statuses.map_or(core::ptr::null_mut(), |statuses| statuses.as_mut_ptr()),
-        };
+        let mut sink = Sink { outputs: outputs.as_mut_ptr().cast(), statuses: core::ptr::null_mut(), errors };
         let deadline = self.deadline();
-        // SAFETY: the buffers are slices of these types and lengths, and the runner is for these types.
-        self.pool.host().enter(|host| unsafe { host.run(&job, deadline) })
-    }
-}
-
-/// Runs a closure over a chunk.
-///
-/// # Safety
-/// The job's sizes must be those of the types.
-unsafe fn run_closure<C: Pod, I: Pod, R: Pod, F>(run: &mut Run<'_>)
-where
-    F: Fn(&[C], &I) -> R + Copy + Send + Sync + 'static,
-{
-    // SAFETY: the type has no bytes, and the caller of `map` had a value of it, which is Copy.
-    let function = unsafe { core::ptr::NonNull::<F>::dangling().read() };
-    // SAFETY: the host copied that many, aligned, and changes nothing as long as a worker is on the job.
-    let context =
-        unsafe { core::slice::from_raw_parts(run.context().cast::<C>(), run.context_length::<C>()) };
-    // Taken once: the stores of the loop could change what they are computed from, for all the compiler knows.
-    let (inputs, outputs) = (run.input(0).cast::<I>(), run.output(0).cast::<R>());
-    let mut item = run.range.start;
-    let end = run.range.end;
-    while item < end {
-        let mut until_panic = |item: &mut usize| {
-            while *item < end {
-                run.begin(*item);
-                // SAFETY: as for the context; any bytes are a valid `I`.
-                let input = unsafe { &*inputs.add(*item) };
-                let output = function(context, input);
-                // SAFETY: the item's own place in the results, aligned.
-                unsafe { outputs.add(*item).write(output) };
-                run.end(*item, 0);
-                *item += 1;
-            }
-        };
-        #[cfg(feature = "std")]
-        if crate::process::caught(|| until_panic(&mut item)).is_none() {
-            run.end(item, PANICKED);
-            item += 1;
-        }
-        #[cfg(not(feature = "std"))]
-        until_panic(&mut item);
+        // SAFETY: the outputs are as many and as large as the job's, whose maker vouched for its inputs and runner.
+        self.pool.host().enter(|host| unsafe { host.run(&job, &mut sink, deadline) })
     }
 }

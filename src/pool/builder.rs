@@ -2,6 +2,7 @@
 
 use core::ffi::c_void;
 use core::marker::PhantomData;
+use core::time::Duration;
 
 use super::Pool;
 use super::host::{Host, Options};
@@ -36,6 +37,33 @@ impl<'a> PoolBuilder<'a> {
     /// How often an item is tried whose worker died; 0 and 1: once.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.options.max_attempts = attempts;
+        self
+    }
+
+    /// After how many items a worker is replaced, so that what tasks leave behind does not pile up; 0: never.
+    pub fn max_tasks_per_worker(mut self, items: u32) -> Self {
+        self.options.max_tasks = items;
+        self
+    }
+
+    /// How long an item may run: then its worker is killed and replaced, and the item has
+    /// [timed out](crate::TaskError::TimedOut). It is not tried again. Zero: for ever. Each item costs two looks at the clock more.
+    pub fn task_timeout(mut self, timeout: Duration) -> Self {
+        self.options.task_timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// How long workers have to leave after SIGTERM, at [`Pool::terminate`] and when the pool is dropped; then comes SIGKILL.
+    /// Half a second unless it is set.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.options.grace = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Whether each worker stays on one CPU of those that this process may use: the first on the first, and around. The
+    /// scheduler mostly does as well; it is for measurements, and for what lives by its caches.
+    pub fn pinned(mut self, pinned: bool) -> Self {
+        self.options.pinned = pinned;
         self
     }
 

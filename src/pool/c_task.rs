@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 
 use super::job::Job;
-use super::worker::Run;
+use super::run::Run;
 
 /// `forq_task_fn`: input, output, context.
 pub(crate) type TaskFn = unsafe extern "C" fn(*const c_void, *mut c_void, *const c_void) -> i32;
@@ -19,10 +19,12 @@ impl Job {
             inputs: core::ptr::null(),
             input_size: 0,
             count: 0,
-            outputs: core::ptr::null_mut(),
             output_size: 0,
             chunk_size: 0,
-            statuses: core::ptr::null_mut(),
+            has_statuses: false,
+            has_messages: false,
+            pure: false,
+            is_apply: false,
         }
     }
 }
@@ -32,11 +34,16 @@ impl Job {
 unsafe fn run(run: &mut Run<'_>) {
     // SAFETY: by contract.
     let task = unsafe { core::mem::transmute::<usize, TaskFn>(run.task()) };
-    let context = run.context().cast();
+    let [context_size, input_size, output_size] = run.sizes();
+    let null = core::ptr::null();
+    let context = if context_size == 0 { null } else { run.context().cast() };
     for item in run.range.clone() {
         run.begin(item);
+        // What has no size is NULL there as here.
+        let input = if input_size == 0 { null } else { run.input(item).cast() };
+        let output = if output_size == 0 { core::ptr::null_mut() } else { run.output(item).cast() };
         // SAFETY: the caller vouched for the task and its buffers' sizes.
-        let code = unsafe { task(run.input(item).cast(), run.output(item).cast(), context) };
+        let code = unsafe { task(input, output, context) };
         run.end(item, code);
     }
 }

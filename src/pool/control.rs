@@ -5,15 +5,16 @@
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
+use super::set::Set;
 use super::status::TaskStatus;
-use super::word::{ChunkWord, Intent, Pair};
+use super::word::{ChunkWord, Intent, Pair, Stage};
 use crate::error::Result;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::futex;
-use crate::sys::map::Mapping;
+use crate::sys::map::{self, Mapping};
 
-/// Jobs at a time.
-pub(super) const JOBS: usize = 64;
+/// Jobs at a time: those in flight, and results that are kept.
+pub(super) const JOBS: usize = 1 << 18;
 
 /// What the host asks for.
 pub(super) mod request {
@@ -31,8 +32,30 @@ pub(super) mod outcome {
     pub(in crate::pool) const RUNNING: u32 = 0;
     /// It has ended as asked, all workers are gone.
     pub(in crate::pool) const ENDED: u32 = 1;
-    /// Workers cannot be replaced, or a signal ended it; all workers are gone.
+    /// Workers cannot be replaced, or the supervisor was killed; all workers are gone.
     pub(in crate::pool) const BROKEN: u32 = 2;
+    /// A signal to the process group ended it; all workers are gone.
+    pub(in crate::pool) const INTERRUPTED: u32 = 3;
+}
+
+/// Who may touch pages of the arena that no extent covers: the low two bits of [`Control::arena`].
+///
+/// | value | changed by | to |
+/// |---|---|---|
+/// | idle | the host, for its first extent; the supervisor | used; trimming |
+/// | used | the host, after its last extent, with another number above | idle |
+/// | trimming | the supervisor | idle |
+pub(super) mod arena {
+    /// No extent is in use.
+    pub(in crate::pool) const IDLE: u64 = 0;
+    /// Extents are in use.
+    pub(in crate::pool) const USED: u64 = 1;
+    /// The supervisor gives all pages back.
+    pub(in crate::pool) const TRIMMING: u64 = 2;
+    /// The bits of these.
+    pub(in crate::pool) const STATE: u64 = 3;
+    /// How often it has been idle: what is above the state.
+    pub(in crate::pool) const TURN: u64 = 4;
 }
 
 /// A cache line of its own.
@@ -43,8 +66,9 @@ pub(super) struct Line<T>(pub(super) T);
 pub(super) struct Control {
     /// Futex: changes whenever there may be something new to do.
     pub(super) work: Line<AtomicU32>,
-    /// Which job slots are in use: bit by bit, set and cleared by the host.
-    pub(super) active: Line<AtomicU64>,
+    /// Jobs that may have chunks which nobody has claimed: added by the host, and by the supervisor when it frees one;
+    /// taken out by a worker that found none, which then looks once more.
+    pub(super) open: Set,
     /// Written by the host.
     pub(super) request: AtomicU32,
     /// Written by the supervisor.
@@ -53,11 +77,20 @@ pub(super) struct Control {
     pub(super) ready: AtomicU32,
     /// By the host: all workers have been ready.
     pub(super) started: AtomicU32,
+    /// By the host: no job slot from here on was ever used.
+    pub(super) slots_used: AtomicU32,
     /// Replacements, by the supervisor.
     pub(super) replaced: AtomicU64,
+    /// See [`arena`].
+    pub(super) arena: AtomicU64,
+    /// How often the pages of the arena have been given back: by the supervisor.
+    pub(super) trimmed: AtomicU64,
+    /// By the host: pages have been made present. Cleared by the supervisor.
+    pub(super) has_pages: AtomicU32,
+    /// By the supervisor: it sleeps without a clock, and wants a signal from who begins to work. Cleared by who sends it.
+    pub(super) dozing: AtomicU32,
     /// Which workers sleep: set and cleared by each, cleared by the supervisor after a death.
     pub(super) idle: Line<[AtomicU64; 64]>,
-    pub(super) jobs: [Job; JOBS],
 }
 
 /// A job slot. Its fields are written by the host while no worker's intent names it.
@@ -65,12 +98,23 @@ pub(super) struct Control {
 pub(super) struct Job {
     /// Odd: in use. Changed by the host only; before it says "in use", the fields are written.
     pub(super) generation: AtomicU32,
-    /// Futex: the generation that was completed last, by whoever saw the last chunk done.
+    /// Futex. Of a job: the generation that was completed last, by whoever saw the last chunk done, or by the host
+    /// that cancelled it. Of a stream: changes with every item that is done.
     pub(super) completed: AtomicU32,
+    /// Threads of the host that sleep, or are about to.
+    pub(super) sleepers: AtomicU32,
+    /// By the host: the supervisor holds a descriptor to be closed at the end.
+    pub(super) watched: AtomicU32,
+    /// Nanoseconds that workers have spent on it.
+    pub(super) busy_ns: AtomicU64,
     fields: UnsafeCell<Fields>,
     /// {epoch, index}: no chunk before the index is free. The supervisor, when it frees a chunk, lowers
-    /// the index under a new epoch, so that nobody raises it from an old look.
+    /// the index under a new epoch, so that nobody raises it from an old look. Of a stream: a place in the order.
     pub(super) hint: Line<AtomicU64>,
+    /// Of a stream: the end of the order; by the host.
+    pub(super) tail: AtomicU32,
+    /// Of a stream: a chunk may be free that the order has passed. By the supervisor and workers.
+    pub(super) stray: AtomicU32,
 }
 
 /// What a job is. Offsets are into the arena; the addresses are those of functions, the same in all processes.
@@ -87,9 +131,30 @@ pub(super) struct Fields {
     pub(super) output_size: usize,
     pub(super) words: usize,
     pub(super) statuses: usize,
+    /// Where messages of panics go; see [`message`](super::message).
+    pub(super) messages: usize,
+    pub(super) message_count: u32,
+    /// Of a stream: where the order stands in which its slots are filled, and how many places that has, a power of two;
+    /// of a job, 0.
+    pub(super) ring: u32,
+    pub(super) order: usize,
     pub(super) count: usize,
     pub(super) chunk_size: usize,
     pub(super) chunks: u32,
+    /// A chunk may run twice: items are not announced in the first run.
+    pub(super) pure: bool,
+}
+
+impl Fields {
+    pub(super) fn is_stream(&self) -> bool {
+        self.ring != 0
+    }
+
+    /// The items of a chunk.
+    pub(super) fn chunk(&self, chunk: u32) -> core::ops::Range<usize> {
+        let first = chunk as usize * self.chunk_size;
+        first..(first + self.chunk_size).min(self.count)
+    }
 }
 
 // SAFETY: `fields` is written only by the host while no worker may read it, see `Intent`.
@@ -109,6 +174,25 @@ impl Job {
         // SAFETY: nobody reads meanwhile, by contract.
         unsafe { *self.fields.get() = fields }
     }
+
+    /// Whether there may be chunks that nobody has claimed.
+    pub(super) fn is_open(&self, fields: &Fields) -> bool {
+        let at = Pair(self.hint.0.load(Ordering::SeqCst)).low();
+        if fields.is_stream() {
+            at != self.tail.load(Ordering::SeqCst) || self.stray.load(Ordering::SeqCst) != 0
+        } else {
+            at < fields.chunks
+        }
+    }
+
+    /// Wakes the host's threads that wait for the job.
+    pub(super) fn wake(&self) {
+        // SeqCst: after what they wait for was written; a sleeper counts itself, then looks once more.
+        fence(Ordering::SeqCst);
+        if self.sleepers.load(Ordering::Relaxed) != 0 {
+            futex::wake(self.completed.as_ptr(), i32::MAX);
+        }
+    }
 }
 
 /// A worker's slot; the one after the last worker's is the supervisor's own. A replacement takes over its
@@ -118,27 +202,45 @@ impl Job {
 pub(super) struct Worker {
     /// See [`Intent`].
     pub(super) intent: AtomicU64,
-    /// {chunk, chunks of this job that this worker had finished before}: written before the chunk is claimed.
+    /// {chunk, the low half of `items` at that time}: written before the chunk is claimed.
     pub(super) place: AtomicU64,
     /// See [`ItemWord`](super::word::ItemWord): written before each item.
     pub(super) item: AtomicU64,
     pub(super) items: AtomicU64,
     pub(super) busy_ns: AtomicU64,
+    /// With a time limit on items: see [`Turn`](super::word::Turn), and when the item began, written before.
+    pub(super) turn: AtomicU64,
+    pub(super) began: AtomicU64,
     /// When the present worker began to serve; by itself.
     pub(super) ready: AtomicU32,
     /// By the supervisor, 0 while there is none.
     pub(super) pid: AtomicU32,
     /// By the supervisor.
     pub(super) crashes: AtomicU64,
-    /// For each job slot {generation, chunks finished}.
-    pub(super) finished: [AtomicU64; JOBS],
+}
+
+/// The memory that all processes of a pool share.
+pub(super) struct Memory {
+    control: Mapping,
+    jobs: Mapping,
+}
+
+impl Memory {
+    pub(super) fn new(workers: usize) -> Result<Self> {
+        Ok(Self {
+            control: Mapping::shared(Shared::control_size(workers))?,
+            jobs: Mapping::reserved(JOBS * size_of::<Job>())?,
+        })
+    }
 }
 
 /// A view of the control block and the arena: the same in every process of the pool.
 #[derive(Clone, Copy)]
 pub(super) struct Shared {
     control: NonNull<Control>,
+    jobs: NonNull<Job>,
     arena: NonNull<u8>,
+    arena_size: usize,
     pub(super) workers: usize,
 }
 
@@ -149,19 +251,31 @@ unsafe impl Sync for Shared {}
 
 impl Shared {
     /// Bytes of a control block for so many workers.
-    pub(super) fn control_size(workers: usize) -> usize {
+    fn control_size(workers: usize) -> usize {
         size_of::<Control>().next_multiple_of(align_of::<Worker>()) + (workers + 1) * size_of::<Worker>()
     }
 
     /// # Safety
-    /// Both mappings must outlive what is made here; `control` must be zeroed and large enough.
-    pub(super) unsafe fn new(control: &Mapping, arena: &Mapping, workers: usize) -> Self {
-        Self { control: control.start().cast(), arena: arena.start(), workers }
+    /// Both must outlive what is made here; `memory` must be new and for so many workers.
+    pub(super) unsafe fn new(memory: &Memory, arena: &Mapping, workers: usize) -> Self {
+        Self {
+            control: memory.control.start().cast(),
+            jobs: memory.jobs.start().cast(),
+            arena: arena.start(),
+            arena_size: arena.size(),
+            workers,
+        }
     }
 
     pub(super) fn control(&self) -> &Control {
         // SAFETY: mapped, and all zero bytes are a valid block.
         unsafe { self.control.as_ref() }
+    }
+
+    pub(super) fn job(&self, index: usize) -> &Job {
+        assert!(index < JOBS, "no such job slot");
+        // SAFETY: mapped with room for so many, and all zero bytes are a valid slot.
+        unsafe { &*self.jobs.as_ptr().add(index) }
     }
 
     /// All workers' slots, and the supervisor's.
@@ -182,6 +296,12 @@ impl Shared {
         self.arena.as_ptr().wrapping_add(offset)
     }
 
+    /// Gives all pages of the arena back to the system.
+    pub(super) fn give_back_arena(&self) {
+        // SAFETY: the arena's mapping; nothing in it is in use, by the state that the caller has set.
+        unsafe { map::give_back(self.arena.as_ptr(), self.arena_size) };
+    }
+
     /// The words of a job's chunks.
     ///
     /// # Safety
@@ -189,6 +309,15 @@ impl Shared {
     pub(super) unsafe fn words(&self, fields: &Fields) -> &[AtomicU64] {
         // SAFETY: the host laid them out in the job's extent, aligned and initialised.
         unsafe { core::slice::from_raw_parts(self.arena(fields.words).cast(), fields.chunks as usize) }
+    }
+
+    /// The order in which a stream's slots are filled.
+    ///
+    /// # Safety
+    /// As [`Shared::words`].
+    pub(super) unsafe fn order(&self, fields: &Fields) -> &[AtomicU32] {
+        // SAFETY: as for the words; of a job that is no stream there are none.
+        unsafe { core::slice::from_raw_parts(self.arena(fields.order).cast(), fields.ring as usize) }
     }
 
     /// Where an item's status stands.
@@ -200,8 +329,8 @@ impl Shared {
     ///
     /// # Safety
     /// As [`Shared::words`]; and the chunk must be the caller's.
-    pub(super) unsafe fn fill_ok(&self, fields: &Fields, from: usize, to: usize) {
-        for item in from..to {
+    pub(super) unsafe fn fill_ok(&self, fields: &Fields, items: core::ops::Range<usize>) {
+        for item in items {
             // SAFETY: within the job's extent.
             unsafe { self.status(fields, item).write(TaskStatus::OK) };
         }
@@ -228,7 +357,7 @@ impl Shared {
         slot.intent.store(Intent::new(job, generation).0, Ordering::Release);
         // Pairs with the fence in `is_named`: either the host sees the intent, or we see that the job is gone.
         fence(Ordering::SeqCst);
-        let there = self.control().jobs[job].generation.load(Ordering::Acquire) == generation;
+        let there = self.job(job).generation.load(Ordering::Acquire) == generation;
         if !there {
             slot.intent.store(Intent::NONE.0, Ordering::Release);
         }
@@ -242,21 +371,48 @@ impl Shared {
         self.slots().iter().any(|worker| worker.intent.load(Ordering::Acquire) == intent)
     }
 
-    /// Declares a job completed if all its chunks are done, and wakes who waits for it.
-    pub(super) fn complete_if_done(&self, index: usize, generation: u32, chunks: u32) {
-        // Of several that finish at one time, each has counted its own before, and one at least sees all.
+    /// Takes a job that seems to have nothing left to claim, or seems to be gone, out of the open ones, unless that has
+    /// changed. The caller's intent must name it, so that its death here is made good: see `settle`.
+    pub(super) fn close_job(&self, index: usize, still_open: impl FnOnce() -> bool) {
+        let open = &self.control().open;
+        let missed = open.remove(index);
         fence(Ordering::SeqCst);
-        let mut done = 0u64;
-        for worker in self.slots() {
-            let finished = Pair(worker.finished[index].load(Ordering::Acquire));
-            if finished.high() == generation {
-                done += u64::from(finished.low());
-            }
+        let again = still_open();
+        if again {
+            open.insert(index);
         }
-        let job = &self.control().jobs[index];
-        if done == u64::from(chunks) && job.completed.swap(generation, Ordering::Release) != generation {
-            futex::wake(job.completed.as_ptr(), i32::MAX);
+        if missed || again {
+            // Others may have looked in between and gone to sleep.
+            self.announce_work(usize::MAX);
         }
+    }
+
+    /// The host's last word on a job: workers no longer take it up.
+    pub(super) fn end_job(&self, index: usize, generation: u32) {
+        self.control().open.remove(index);
+        self.job(index).generation.store(generation.wrapping_add(1), Ordering::Release);
+    }
+
+    /// Declares a job completed if all its chunks are done, and wakes who waits for it: true for who did.
+    ///
+    /// # Safety
+    /// As [`Shared::words`].
+    pub(super) unsafe fn complete_if_done(&self, index: usize, generation: u32, fields: &Fields) -> bool {
+        // Of several that finish at one time, each has committed its own before, and one at least sees all.
+        fence(Ordering::SeqCst);
+        // SAFETY: by contract.
+        let words = unsafe { self.words(fields) };
+        // From the end: what is not done yet is mostly there.
+        let done = words.iter().rev().all(|word| {
+            let word = ChunkWord(word.load(Ordering::Acquire));
+            word.stage() == Stage::Done && word.is_of(generation)
+        });
+        let job = self.job(index);
+        let first = done && job.completed.swap(generation, Ordering::SeqCst) != generation;
+        if first {
+            job.wake();
+        }
+        first
     }
 
     /// Replaces a chunk's word.
@@ -264,9 +420,23 @@ impl Shared {
         // AcqRel: outputs and statuses written before are seen by whoever sees the new word.
         word.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
-}
 
-/// Memory for a control block.
-pub(super) fn allocate(workers: usize) -> Result<Mapping> {
-    Mapping::shared(Shared::control_size(workers))
+    /// Lets workers find a chunk that is free again.
+    pub(super) fn reopen(&self, index: usize, fields: &Fields, chunk: u32) {
+        let job = self.job(index);
+        if fields.is_stream() {
+            job.stray.store(1, Ordering::SeqCst);
+        } else {
+            let hint = &job.hint.0;
+            let mut seen = Pair(hint.load(Ordering::Relaxed));
+            loop {
+                let lowered = Pair::new(seen.high().wrapping_add(1), seen.low().min(chunk));
+                match hint.compare_exchange(seen.0, lowered.0, Ordering::SeqCst, Ordering::Relaxed) {
+                    Ok(_) => break,
+                    Err(now) => seen = Pair(now),
+                }
+            }
+        }
+        self.control().open.insert(index);
+    }
 }

@@ -1,10 +1,11 @@
-//! A job in flight, from the host's side: handed out, waited for, cancelled, collected.
+//! A job in flight, from the host's side: handed out, waited for, cancelled, sealed. What becomes of its results: [`collect`](super::collect).
 
-use super::arena::Extent;
+use super::books::{Books, Reserved};
 use super::control::{Fields, Shared, outcome, request};
 use super::host::Host;
-use super::job::{Books, Job, Layout, Slot, Tally};
-use super::status::{CRASHED, FAILED, RETRY, TaskStatus};
+use super::job::{Job, Layout, Sink, Tally};
+use super::message;
+use super::status::{CRASHED, TaskStatus};
 use super::word::{ChunkWord, ItemWord, Pair, Stage};
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU64, Ordering};
@@ -17,11 +18,12 @@ use crate::sys::signal::SIGKILL;
 const YIELDS: u32 = 8;
 
 /// A job in flight.
-struct Ticket {
-    index: usize,
-    generation: u32,
-    extent: Extent,
-    fields: Fields,
+#[derive(Clone, Copy)]
+pub(super) struct Ticket {
+    pub(super) index: usize,
+    pub(super) generation: u32,
+    pub(super) fields: Fields,
+    pub(super) started: u64,
 }
 
 impl Host {
@@ -29,45 +31,73 @@ impl Host {
     ///
     /// # Safety
     /// The buffers must be as large as the job says, and the runner must fit task and sizes.
-    pub(crate) unsafe fn run(&self, job: &Job, deadline: Deadline) -> Result<Tally> {
+    pub(crate) unsafe fn run(&self, job: &Job, sink: &mut Sink<'_>, deadline: Deadline) -> Result<Tally> {
+        if job.count == 0 {
+            self.check(job)?;
+            return Ok(Tally::default());
+        }
+        // SAFETY: by contract.
+        let ticket = unsafe { self.launch(job, false, deadline) }?;
+        let ended = self.await_completed(&ticket, deadline);
+        let rest = match ended {
+            Ok(()) => TaskStatus::CANCELLED,
+            Err(Error::ChildLost) => self.seal(&ticket),
+            Err(_) => self.cancel(&ticket).1,
+        };
+        // SAFETY: by contract; all chunks have their last word.
+        let mut tally = unsafe { self.collect(sink, &ticket, rest) };
+        self.note_job(&ticket);
+        self.withdraw(&ticket);
+        match ended {
+            Err(Error::TimedOut | Error::WouldBlock) if tally.failed > 0 => tally.timed_out = true,
+            Err(Error::Interrupted) if tally.failed > 0 => return Err(Error::Interrupted),
+            // Closed between the look in `check` and the job: those workers that saw the close before the job
+            // (SeqCst, as in `serve`) do not come back. If that was all of them, it came too late.
+            Err(Error::ChildLost) if tally.failed == job.count && self.request() == request::CLOSE => {
+                return Err(Error::Closed);
+            }
+            _ => {}
+        }
+        Ok(tally)
+    }
+
+    /// Whether the pool takes such a job.
+    pub(super) fn check(&self, job: &Job) -> Result<()> {
         if self.request() != request::RUN {
             return Err(Error::Closed);
         }
         if !self.code.contains(job.runner as usize) || (job.task != 0 && !self.code.contains(job.task)) {
             return Err(Error::InvalidArgument);
         }
-        if job.count == 0 {
-            return Ok(Tally::default());
-        }
-        if self.shared.control().outcome.load(Ordering::Acquire) != outcome::RUNNING {
+        if job.count > 0 && self.shared.control().outcome.load(Ordering::Acquire) != outcome::RUNNING {
             return Err(Error::ChildLost);
         }
-        let layout = Layout::of(job, self.shared.workers)?;
-        let (index, extent) = self.reserve(&layout, deadline)?;
-        let ticket = Ticket { index, generation: 0, extent, fields: layout.at(extent.offset) };
-        // SAFETY: by contract; the extent was reserved for this layout.
-        let ticket = unsafe { self.publish(job, ticket) };
-        // Had the pool been closed in between, the workers might be gone: those that saw the close before
-        // the job (SeqCst, as in `serve`) do not come back.
-        let closed = self.shared.control().request.load(Ordering::SeqCst) != request::RUN;
-        let ended = if closed { Err(Error::Closed) } else { self.await_completed(&ticket, deadline) };
-        let rest = match ended {
-            Ok(()) => TaskStatus::CANCELLED,
-            Err(Error::ChildLost) => self.seal(&ticket),
-            Err(_) => self.cancel(&ticket),
-        };
-        // SAFETY: by contract; all chunks have their last word.
-        let mut tally = unsafe { self.collect(job, &ticket, rest) };
-        self.withdraw(&ticket);
-        match ended {
-            Err(Error::TimedOut | Error::WouldBlock) if tally.failed > 0 => tally.timed_out = true,
-            Err(error @ (Error::Interrupted | Error::Closed)) if tally.failed > 0 => return Err(error),
-            _ => {}
-        }
-        Ok(tally)
+        Ok(())
     }
 
-    fn books<R>(&self, with: impl FnOnce(&mut Books) -> R) -> Result<R> {
+    /// Copies a job into the arena and lets the workers at it. `held`: for a result.
+    ///
+    /// # Safety
+    /// As [`Host::run`].
+    pub(super) unsafe fn launch(&self, job: &Job, held: bool, deadline: Deadline) -> Result<Ticket> {
+        self.check(job)?;
+        let layout = Layout::of(job, self.shared.workers)?;
+        let ticket = self.reserve(layout, held, deadline)?;
+        // SAFETY: by contract; the extent was reserved for this layout.
+        unsafe {
+            self.fill(job, &ticket);
+            self.publish(&ticket);
+        }
+        if job.count == 0 {
+            self.shared.job(ticket.index).completed.store(ticket.generation, Ordering::Release);
+            return Ok(ticket);
+        }
+        self.shared.control().open.insert(ticket.index);
+        self.shared.announce_work(ticket.fields.chunks as usize);
+        Ok(ticket)
+    }
+
+    pub(super) fn books<R>(&self, with: impl FnOnce(&mut Books) -> R) -> Result<R> {
         match self.books.lock() {
             Ok(mut books) => Ok(with(&mut books)),
             Err(error) => error.into_guard().map(|mut books| with(&mut books)),
@@ -75,32 +105,18 @@ impl Host {
     }
 
     /// A slot and an extent, waiting until other jobs leave some if need be.
-    fn reserve(&self, layout: &Layout, deadline: Deadline) -> Result<(usize, Extent)> {
+    pub(super) fn reserve(&self, layout: Layout, held: bool, deadline: Deadline) -> Result<Ticket> {
         // A stopped worker may keep memory in limbo for ever: not waited for as long.
         const PATIENCE: u32 = 1000;
         let mut tries = 0;
         loop {
-            let reserved = self.books(|books| {
-                let limbo = books.sweep(&self.shared);
-                let live = books.slots.iter().any(|slot| matches!(slot, Slot::Live));
-                let Some(index) = books.slots.iter().position(|slot| matches!(slot, Slot::Free)) else {
-                    return Ok(None);
-                };
-                match books.arena.allocate(layout.size)? {
-                    Some(extent) => {
-                        if let Err(error) = books.arena.populate(extent.offset, layout.needed) {
-                            books.arena.free(extent);
-                            return Err(error);
-                        }
-                        books.slots[index] = Slot::Live;
-                        Ok(Some((index, extent)))
-                    }
-                    None if live || (limbo && tries < PATIENCE) => Ok(None),
-                    None => Err(Error::OutOfMemory),
-                }
-            })??;
-            if let Some(reserved) = reserved {
-                return Ok(reserved);
+            let patient = tries < PATIENCE;
+            let reserved =
+                self.books(|books| books.reserve(&self.shared, layout.size, layout.needed, held, patient))??;
+            if let Reserved::Slot(index, extent) = reserved {
+                let generation = self.shared.job(index).generation.load(Ordering::Relaxed).wrapping_add(1);
+                let fields = layout.at(extent.offset);
+                return Ok(Ticket { index, generation, fields, started: clock::now() });
             }
             if deadline.is_now() {
                 return Err(Error::WouldBlock);
@@ -116,44 +132,59 @@ impl Host {
         }
     }
 
-    /// Copies the job into the arena and lets the workers at it.
+    /// Copies context and inputs into the arena.
     ///
     /// # Safety
-    /// As [`Host::run`]; the ticket's slot and extent must be reserved.
-    unsafe fn publish(&self, job: &Job, mut ticket: Ticket) -> Ticket {
-        let shared = &self.shared;
-        let slot = &shared.control().jobs[ticket.index];
-        let fields = &ticket.fields;
-        ticket.generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
-        // SAFETY: the caller's buffers by contract; the extent is ours alone until the generation is stored.
+    /// As [`Host::run`]; the ticket must be reserved and not published.
+    pub(super) unsafe fn fill(&self, job: &Job, ticket: &Ticket) {
+        let (shared, fields) = (&self.shared, &ticket.fields);
+        // SAFETY: the caller's buffers by contract; the extent is ours alone until the job is published.
         unsafe {
             if job.context_size > 0 {
                 job.context.copy_to_nonoverlapping(shared.arena(fields.context), job.context_size);
             }
-            if job.input_size > 0 {
+            if job.input_size > 0 && !job.inputs.is_null() {
                 job.inputs.copy_to_nonoverlapping(shared.arena(fields.inputs), job.input_size * job.count);
             }
             for word in shared.words(fields) {
                 word.store(ChunkWord::untouched(ticket.generation).0, Ordering::Relaxed);
             }
-            slot.set_fields(*fields);
         }
-        slot.hint.0.store(Pair::new(0, 0).0, Ordering::Relaxed);
+    }
+
+    /// Makes the job known, so that workers may name it.
+    ///
+    /// # Safety
+    /// The ticket must be reserved, its extent filled.
+    pub(super) unsafe fn publish(&self, ticket: &Ticket) {
+        let job = self.shared.job(ticket.index);
+        // SAFETY: nobody names the slot while it is reserved and not published.
+        unsafe {
+            message::clear(&self.shared, &ticket.fields);
+            job.set_fields(ticket.fields);
+        }
+        job.hint.0.store(Pair::new(0, 0).0, Ordering::Relaxed);
+        job.watched.store(0, Ordering::Relaxed);
+        // A stream that was here before has left any number.
+        job.completed.store(ticket.generation.wrapping_sub(1), Ordering::Relaxed);
+        job.busy_ns.store(0, Ordering::Relaxed);
+        job.tail.store(0, Ordering::Relaxed);
+        job.stray.store(0, Ordering::Relaxed);
         // Release: who sees the generation sees all of the job.
-        slot.generation.store(ticket.generation, Ordering::Release);
-        shared.control().active.0.fetch_or(1 << ticket.index, Ordering::SeqCst);
-        shared.announce_work(fields.chunks as usize);
-        ticket
+        job.generation.store(ticket.generation, Ordering::Release);
+    }
+
+    pub(super) fn is_completed(&self, ticket: &Ticket) -> bool {
+        // Acquire: all outputs are seen.
+        self.shared.job(ticket.index).completed.load(Ordering::Acquire) == ticket.generation
     }
 
     /// Waits until all chunks are done: `ChildLost` if that will never be.
-    fn await_completed(&self, ticket: &Ticket, deadline: Deadline) -> Result<()> {
-        let completed = &self.shared.control().jobs[ticket.index].completed;
+    pub(super) fn await_completed(&self, ticket: &Ticket, deadline: Deadline) -> Result<()> {
+        let job = self.shared.job(ticket.index);
         let (mut yields, mut sleeps) = (0, 0);
         loop {
-            // Acquire: all outputs are seen.
-            let seen = completed.load(Ordering::Acquire);
-            if seen == ticket.generation {
+            if self.is_completed(ticket) {
                 return Ok(());
             }
             if deadline.is_now() {
@@ -164,17 +195,22 @@ impl Host {
                 cpu::yield_now();
                 continue;
             }
-            // Woken, or at the bound: a supervisor that ended says so, one that was killed is found out.
-            if sleeps > 0 && self.outcome() != outcome::RUNNING {
-                return if completed.load(Ordering::Acquire) == ticket.generation {
-                    Ok(())
-                } else {
-                    Err(Error::ChildLost)
-                };
+            // Woken, at the bound, or at the pool's end: a supervisor that ended says so, one that was killed is found out.
+            if self.has_ended(sleeps > 0) {
+                return if self.is_completed(ticket) { Ok(()) } else { Err(Error::ChildLost) };
             }
             sleeps += 1;
-            // SAFETY: the control block is mapped.
-            match unsafe { futex::wait(completed.as_ptr(), seen, deadline, 0) } {
+            // SeqCst: see `Job::wake`.
+            job.sleepers.fetch_add(1, Ordering::SeqCst);
+            let seen = job.completed.load(Ordering::SeqCst);
+            let wake = if seen == ticket.generation {
+                Wake::Woken
+            } else {
+                // SAFETY: the job slots are mapped.
+                unsafe { futex::wait(job.completed.as_ptr(), seen, deadline, 0) }
+            };
+            job.sleepers.fetch_sub(1, Ordering::Relaxed);
+            match wake {
                 Wake::TimedOut => return Err(Error::TimedOut),
                 Wake::Interrupted => return Err(Error::Interrupted),
                 Wake::Woken | Wake::Bound => {}
@@ -182,55 +218,61 @@ impl Host {
         }
     }
 
-    fn words(&self, ticket: &Ticket) -> &[AtomicU64] {
+    pub(super) fn words(&self, ticket: &Ticket) -> &[AtomicU64] {
         // SAFETY: the job is ours until it is withdrawn.
         unsafe { self.shared.words(&ticket.fields) }
     }
 
-    /// Takes back what nobody has begun, and has what is being run stopped. What the items get that were not done.
-    fn cancel(&self, ticket: &Ticket) -> TaskStatus {
-        if self.condemn(ticket) {
-            self.command();
-            let completed = &self.shared.control().jobs[ticket.index].completed;
-            while self
-                .words(ticket)
-                .iter()
-                .any(|word| ChunkWord(word.load(Ordering::Acquire)).stage() == Stage::Condemned)
-            {
+    /// Takes back what nobody has begun, and has what is being run stopped: whether there was any of either, and what
+    /// the items get that were not done.
+    pub(super) fn cancel(&self, ticket: &Ticket) -> (bool, TaskStatus) {
+        let (stopped, condemned) = self.condemn(ticket);
+        if condemned {
+            if self.outcome() == outcome::RUNNING {
+                self.command();
+            }
+            while self.words(ticket).iter().any(is_condemned) {
                 if self.outcome() != outcome::RUNNING {
-                    return self.seal(ticket);
+                    return (true, self.seal(ticket));
                 }
+                let completed = &self.shared.job(ticket.index).completed;
                 let seen = completed.load(Ordering::Acquire);
-                // SAFETY: the control block is mapped.
+                // SAFETY: the job slots are mapped.
                 unsafe { futex::wait(completed.as_ptr(), seen, Deadline::after_nanos(1_000_000), 0) };
             }
         }
-        TaskStatus::CANCELLED
+        (stopped, TaskStatus::CANCELLED)
     }
 
-    /// Gives every chunk that is not done a word that no worker can commit over; whether some are in workers' hands.
-    fn condemn(&self, ticket: &Ticket) -> bool {
-        let mut any = false;
+    /// Gives every chunk that is not done a word that no worker can commit over: whether there was any, and whether
+    /// any is in a worker's hands.
+    fn condemn(&self, ticket: &Ticket) -> (bool, bool) {
+        let (mut any, mut in_hand) = (false, false);
         for word in self.words(ticket) {
             loop {
                 let seen = ChunkWord(word.load(Ordering::Acquire));
                 let next = match seen.stage() {
                     Stage::Free => Stage::Cancelled,
                     Stage::Claimed => Stage::Condemned,
-                    Stage::Done | Stage::Condemned | Stage::Cancelled => break,
+                    Stage::Condemned => {
+                        in_hand = true;
+                        break;
+                    }
+                    Stage::Done | Stage::Cancelled => break,
                 };
                 if Shared::exchange(word, seen, seen.with_stage(next)) {
-                    any |= next == Stage::Condemned;
+                    any = true;
+                    in_hand |= next == Stage::Condemned;
                     break;
                 }
             }
         }
-        any
+        (any, in_hand)
     }
 
     /// For a pool that has ended or broken: nobody will settle what the workers left, so it is done here.
     /// What the items get that were not done.
-    fn seal(&self, ticket: &Ticket) -> TaskStatus {
+    pub(super) fn seal(&self, ticket: &Ticket) -> TaskStatus {
         self.condemn(ticket);
         for (chunk, word) in self.words(ticket).iter().enumerate() {
             let seen = ChunkWord(word.load(Ordering::Acquire));
@@ -241,130 +283,36 @@ impl Host {
             // done by now stays done.
             let slot = self.shared.worker(seen.worker().min(self.shared.workers));
             let item = ItemWord(slot.item.load(Ordering::Acquire));
-            let first = chunk * ticket.fields.chunk_size;
-            let end = (first + ticket.fields.chunk_size).min(ticket.fields.count);
-            let on = (item.index() as usize).clamp(first, end);
-            let left = ChunkWord::new(
-                ticket.generation,
-                Stage::Cancelled,
-                item.is_dirty(),
-                seen.worker(),
-                (on - first) as u32,
-            );
-            word.store(left.0, Ordering::Release);
+            let items = ticket.fields.chunk(chunk as u32);
+            let on = (item.index() as usize).clamp(items.start, items.end);
+            let done = (on - items.start) as u32;
+            let left =
+                ChunkWord::new(ticket.generation, Stage::Cancelled, item.is_dirty(), seen.worker(), done);
+            // Fails if another thread of this process was here first.
+            Shared::exchange(word, seen, left);
         }
+        self.fate()
+    }
+
+    /// What the items get that were not done when the pool ended.
+    pub(super) fn fate(&self) -> TaskStatus {
         match self.outcome() {
-            outcome::ENDED => TaskStatus::CANCELLED,
-            _ => TaskStatus { kind: CRASHED, code: SIGKILL },
-        }
-    }
-
-    /// Copies out what is done, and says of each item how it ended.
-    ///
-    /// # Safety
-    /// As [`Host::run`]; every chunk must be done or cancelled.
-    unsafe fn collect(&self, job: &Job, ticket: &Ticket, rest: TaskStatus) -> Tally {
-        let fields = &ticket.fields;
-        let mut tally = Tally::default();
-        // Items that are OK and not yet copied, in one piece.
-        let mut good = 0..0;
-        for (chunk, word) in self.words(ticket).iter().enumerate() {
-            let word = ChunkWord(word.load(Ordering::Acquire));
-            let first = chunk * fields.chunk_size;
-            let end = (first + fields.chunk_size).min(fields.count);
-            let done = match word.stage() {
-                Stage::Done => end,
-                _ => first + (word.start() as usize).min(end - first),
-            };
-            let mut looked_at = first;
-            if !word.is_dirty() {
-                // SAFETY: by contract.
-                unsafe { self.accept(job, fields, &mut good, first..done) };
-                looked_at = done;
-            }
-            for item in looked_at..end {
-                let mut status = rest;
-                if item < done {
-                    // SAFETY: written by the chunk's worker or the supervisor.
-                    let written = unsafe { self.shared.status(fields, item).read() };
-                    status = if written.kind == RETRY { rest } else { written };
-                }
-                if status.is_ok() {
-                    // SAFETY: by contract.
-                    unsafe { self.accept(job, fields, &mut good, item..item + 1) };
-                    continue;
-                }
-                if status.kind == FAILED && job.task != 0 {
-                    // A C function that returned a code has written its output all the same.
-                    // SAFETY: by contract.
-                    unsafe { self.copy_out(job, fields, item..item + 1) };
-                }
-                tally.failed += 1;
-                tally.first.get_or_insert((item, status));
-                if !job.statuses.is_null() {
-                    // SAFETY: room for all items, by contract.
-                    unsafe { job.statuses.add(item).write(status) };
-                }
-            }
-        }
-        // SAFETY: by contract.
-        unsafe { self.copy_out(job, fields, good) };
-        tally
-    }
-
-    /// Adds items to those that are OK.
-    ///
-    /// # Safety
-    /// As [`Host::collect`].
-    unsafe fn accept(
-        &self,
-        job: &Job,
-        fields: &Fields,
-        good: &mut core::ops::Range<usize>,
-        items: core::ops::Range<usize>,
-    ) {
-        if !job.statuses.is_null() {
-            for item in items.clone() {
-                // SAFETY: room for all items, by contract.
-                unsafe { job.statuses.add(item).write(TaskStatus::OK) };
-            }
-        }
-        if good.end == items.start {
-            good.end = items.end;
-        } else {
-            // SAFETY: by contract.
-            unsafe { self.copy_out(job, fields, core::mem::replace(good, items)) };
-        }
-    }
-
-    /// # Safety
-    /// As [`Host::collect`].
-    unsafe fn copy_out(&self, job: &Job, fields: &Fields, items: core::ops::Range<usize>) {
-        if job.output_size == 0 || items.is_empty() {
-            return;
-        }
-        let from = self.shared.arena(fields.outputs + items.start * job.output_size);
-        // SAFETY: both have room for all items.
-        unsafe {
-            from.copy_to_nonoverlapping(
-                job.outputs.add(items.start * job.output_size),
-                items.len() * job.output_size,
-            );
+            outcome::BROKEN => TaskStatus { kind: CRASHED, code: SIGKILL },
+            _ => TaskStatus::CANCELLED,
         }
     }
 
     /// Ends the job: its slot and memory are free as soon as no worker can touch them.
-    fn withdraw(&self, ticket: &Ticket) {
-        let control = self.shared.control();
-        control.active.0.fetch_and(!(1 << ticket.index), Ordering::Release);
-        control.jobs[ticket.index].generation.store(ticket.generation.wrapping_add(1), Ordering::Release);
-        let _ = self.books(|books| {
-            books.slots[ticket.index] = Slot::Limbo(ticket.extent, ticket.generation);
-            books.sweep(&self.shared);
-        });
+    pub(super) fn withdraw(&self, ticket: &Ticket) {
+        self.shared.end_job(ticket.index, ticket.generation);
+        let _ = self.books(|books| books.give_up(&self.shared, ticket.index, ticket.generation));
         if self.request() != request::RUN {
             // Workers that stayed for this job may leave.
             self.shared.announce_work(usize::MAX);
         }
     }
+}
+
+fn is_condemned(word: &AtomicU64) -> bool {
+    ChunkWord(word.load(Ordering::Acquire)).stage() == Stage::Condemned
 }

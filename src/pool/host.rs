@@ -1,12 +1,15 @@
 //! The host's side: makes the pool, hands out jobs, waits for them, and lets go.
 
+use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
 use super::arena::Arena;
+use super::books::Books;
 use super::code::Code;
-use super::control::{self, Shared, outcome, request};
-use super::job::Books;
+use super::control::{Memory, Shared, outcome, request};
+use super::result::{Flight, PLACES};
+use super::statistics::LastJob;
 use super::supervisor::{self, Plan, Watched};
 use super::word::MAX_WORKERS;
 use crate::error::{Error, Result};
@@ -16,7 +19,7 @@ use crate::sys::clock::{self, Deadline};
 use crate::sys::fd::Fd;
 use crate::sys::fork::{self, Fork};
 use crate::sys::map::Mapping;
-use crate::sys::{cpu, futex, pidfd, proc, signal, stdio, thread};
+use crate::sys::{cpu, futex, pidfd, proc, signal, socket, stdio, thread};
 
 /// What a pool is made with.
 #[derive(Clone, Copy)]
@@ -24,6 +27,14 @@ pub(crate) struct Options {
     /// 0: as many as this process may use CPUs.
     pub(crate) workers: usize,
     pub(crate) max_attempts: u32,
+    /// After how many items a worker is replaced; 0: never.
+    pub(crate) max_tasks: u32,
+    /// Nanoseconds that an item may run; 0: for ever.
+    pub(crate) task_timeout: u64,
+    /// Nanoseconds between SIGTERM and SIGKILL.
+    pub(crate) grace: u64,
+    /// Each worker on a CPU of its own.
+    pub(crate) pinned: bool,
     /// 0: as much address space as the machine has memory.
     pub(crate) arena_size: usize,
     pub(crate) initializer: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
@@ -36,6 +47,10 @@ impl Options {
     pub(crate) const DEFAULT: Self = Self {
         workers: 0,
         max_attempts: 1,
+        max_tasks: 0,
+        task_timeout: 0,
+        grace: 500_000_000,
+        pinned: false,
         arena_size: 0,
         initializer: None,
         initializer_argument: core::ptr::null_mut(),
@@ -50,17 +65,33 @@ pub(crate) struct Host {
     born: u64,
     pub(super) shared: Shared,
     /// Unmapped with the host.
-    _control: Mapping,
+    _memory: Memory,
     pub(super) code: Code,
-    supervisor: Fd,
-    /// Its other end is the supervisor's: at its end when we are gone.
-    _lifeline: Fd,
-    commands: Fd,
+    /// Taken by `free`, when the outcome is known: from then on nobody looks.
+    ends: UnsafeCell<Option<Ends>>,
     pub(super) books: Mutex<Books>,
+    /// Places of results, one for each job slot.
+    flights: Mapping,
+    pub(super) last: LastJob,
+    /// The pool itself, and each result and stream.
+    holders: AtomicU32,
     /// Threads inside a call.
     users: AtomicU32,
     collected: AtomicU32,
 }
+
+/// What leads to the supervisor.
+struct Ends {
+    supervisor: Fd,
+    /// Its other end is the supervisor's: at its end when we are gone.
+    _lifeline: Fd,
+    commands: Fd,
+    /// Where descriptors of results go.
+    results: Fd,
+}
+
+// SAFETY: atomics and a lock; what is in the cell is taken when nobody looks any more.
+unsafe impl Sync for Host {}
 
 impl Host {
     /// Makes a pool and waits until its workers are ready.
@@ -77,13 +108,16 @@ impl Host {
             0 => default_arena()?,
             size => Arena::new(size)?,
         };
-        let control = control::allocate(workers)?;
+        let memory = Memory::new(workers)?;
+        let flights = Mapping::private(PLACES)?;
         let place = Mapping::private(size_of::<Self>())?;
         let code = Code::now()?;
         // SAFETY: both mappings go into the host, which outlives the view; the block is new and large enough.
-        let shared = unsafe { Shared::new(&control, arena.memory(), workers) };
+        let shared = unsafe { Shared::new(&memory, arena.memory(), workers) };
+        let books = Books::new(arena)?;
         let commands = Fd::event()?;
         let (lifeline_end, lifeline) = Fd::pipe()?;
+        let (results_end, results) = socket::pair()?;
         let host = pidfd::open(proc::pid())?;
         let single = fork::is_single_threaded();
         let streams = stdio::flush(single);
@@ -95,6 +129,10 @@ impl Host {
         let plan = Plan {
             shared,
             max_attempts: options.max_attempts,
+            max_tasks: options.max_tasks,
+            task_timeout: options.task_timeout,
+            grace: options.grace,
+            pinned: options.pinned,
             initializer: options.initializer,
             initializer_argument: options.initializer_argument,
             ignore_interrupt: options.ignore_interrupt,
@@ -102,11 +140,11 @@ impl Host {
             streams,
         };
         // The watch descriptors are both processes' until each closes what is the other's.
-        let watched = Watched { host, lifeline: lifeline_end, commands };
+        let watched = Watched { host, lifeline: lifeline_end, commands, results: results_end };
         // SAFETY: by contract, or there is no other thread.
         let supervisor = match unsafe { fork_supervisor(single) }? {
             None => {
-                drop(lifeline);
+                drop((lifeline, results));
                 supervisor::run(plan, watched)
             }
             Some(supervisor) => supervisor,
@@ -116,12 +154,13 @@ impl Host {
             generation: thread::generation(),
             born: clock::now(),
             shared,
-            _control: control,
+            _memory: memory,
             code,
-            supervisor,
-            _lifeline: lifeline,
-            commands,
-            books: Mutex::new(Books::new(arena)),
+            ends: UnsafeCell::new(Some(Ends { supervisor, _lifeline: lifeline, commands, results })),
+            books: Mutex::new(books),
+            flights,
+            last: LastJob::default(),
+            holders: AtomicU32::new(1),
             users: AtomicU32::new(0),
             collected: AtomicU32::new(0),
         };
@@ -154,10 +193,23 @@ impl Host {
         }
     }
 
+    fn ends(&self) -> Option<&Ends> {
+        // SAFETY: taken only when no other thread is inside a call, or will look: see `outcome` and `free`.
+        unsafe { &*self.ends.get() }.as_ref()
+    }
+
+    /// Where descriptors of results go, while the pool works.
+    pub(super) fn results(&self) -> Option<i32> {
+        if self.outcome() != outcome::RUNNING {
+            return None;
+        }
+        self.ends().map(|ends| ends.results.raw())
+    }
+
     /// What became of the pool; a supervisor that was killed has broken it.
     pub(super) fn outcome(&self) -> u32 {
         match self.shared.control().outcome.load(Ordering::Acquire) {
-            outcome::RUNNING if pidfd::has_ended(self.supervisor.raw()) => {
+            outcome::RUNNING if self.ends().is_some_and(|ends| pidfd::has_ended(ends.supervisor.raw())) => {
                 // It may have said how in between.
                 let said = &self.shared.control().outcome;
                 let (from, to) = (outcome::RUNNING, outcome::BROKEN);
@@ -167,9 +219,47 @@ impl Host {
         }
     }
 
+    /// Whether the pool has ended in whatever way; a killed supervisor is looked for only if `asking`, or if an end was requested:
+    /// that takes a system call.
+    pub(super) fn has_ended(&self, asking: bool) -> bool {
+        let said = self.shared.control().outcome.load(Ordering::Acquire);
+        let ask = asking || self.request() != request::RUN;
+        said != outcome::RUNNING || (ask && self.outcome() != outcome::RUNNING)
+    }
+
     /// Wakes the supervisor, to look at what was condemned or requested.
     pub(super) fn command(&self) {
-        self.commands.signal_event();
+        if let Some(ends) = self.ends() {
+            ends.commands.signal_event();
+        }
+    }
+
+    /// The place of a result, in the order of job slots.
+    pub(super) fn place(&self, index: usize) -> NonNull<Flight> {
+        assert!(index < super::control::JOBS, "no such job slot");
+        // SAFETY: room for one of each job slot.
+        unsafe { self.flights.start().cast::<Flight>().add(index) }
+    }
+
+    /// Another result or stream keeps the host's memory.
+    pub(super) fn hold(&self) {
+        self.holders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The pool, a result or a stream lets go; the last one frees the memory.
+    ///
+    /// # Safety
+    /// `this` must be from [`Host::start`]; the caller must have held it, and not use it again.
+    pub(super) unsafe fn release(this: NonNull<Self>) {
+        // AcqRel: all that others did with it is over.
+        // SAFETY: still held.
+        if unsafe { this.as_ref() }.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // SAFETY: nobody uses it any more; its parts unmap and close what is theirs, then its own place goes.
+            unsafe {
+                this.drop_in_place();
+                let _ = crate::sys::map::unmap(this.as_ptr().cast(), size_of::<Self>());
+            }
+        }
     }
 
     /// Runs a call, unless this process did not make the pool; keeps `free` from pulling the ground away.
@@ -213,11 +303,12 @@ impl Host {
         if self.request() == request::RUN && self.outcome() == outcome::RUNNING {
             return Err(Error::InvalidArgument);
         }
-        if !pidfd::wait_end(self.supervisor.raw(), deadline)? {
+        let Some(ends) = self.ends() else { return Ok(()) };
+        if !pidfd::wait_end(ends.supervisor.raw(), deadline)? {
             return Err(if deadline.is_now() { Error::WouldBlock } else { Error::TimedOut });
         }
         if self.collected.swap(1, Ordering::Relaxed) == 0 {
-            let _ = pidfd::join(self.supervisor.raw(), Deadline::FOREVER);
+            let _ = pidfd::join(ends.supervisor.raw(), Deadline::FOREVER);
         }
         Ok(())
     }
@@ -227,7 +318,7 @@ impl Host {
         clock::now().saturating_sub(self.born)
     }
 
-    /// Ends the pool and gives all back. In a forked child only the child's copies.
+    /// Ends the pool, and gives all back but what results still hold. In a forked child only the child's copies.
     ///
     /// # Safety
     /// `this` must come from [`Host::start`] and not be used again, but by threads that are inside a call now.
@@ -246,12 +337,13 @@ impl Host {
                 // SAFETY: the host is mapped until below.
                 unsafe { futex::wait(host.users.as_ptr(), users, Deadline::after_nanos(10_000_000), 0) };
             }
+            // From here on the outcome is read, and what is taken below is not: see `ends`.
+            host.outcome();
         }
-        // SAFETY: nobody uses it any more; its parts unmap and close what is theirs, then its own place goes.
-        unsafe {
-            this.drop_in_place();
-            let _ = crate::sys::map::unmap(this.as_ptr().cast(), size_of::<Self>());
-        }
+        // SAFETY: no thread is inside a call, and those of results that come later find that the pool has ended.
+        drop(unsafe { &mut *host.ends.get() }.take());
+        // SAFETY: the pool lets go.
+        unsafe { Self::release(this) };
     }
 }
 

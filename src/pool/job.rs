@@ -1,11 +1,11 @@
-//! A job: what is to be done, how it is laid out in the arena, and the books of what is in use.
+//! A job: what is to be done, how it is laid out in the arena, and how it ended.
 
-use super::arena::{Arena, Extent};
-use super::control::{Fields, JOBS, Shared};
-use super::status::TaskStatus;
-use super::worker::Runner;
+use super::control::Fields;
+use super::message;
+use super::run::Runner;
+use super::status::{TaskError, TaskStatus};
 use crate::error::{Error, Result};
-use crate::sys::atomic::AtomicU64;
+use crate::sys::atomic::{AtomicU32, AtomicU64};
 
 /// Chunks a job is divided into when the pool chooses, for each worker and at least.
 const CHUNKS_PER_WORKER: usize = 256;
@@ -16,18 +16,34 @@ const LITTLE: usize = 1 << 20;
 /// What is to be done: sizes checked against nothing yet.
 pub(crate) struct Job {
     pub(crate) runner: Runner,
+    /// The function that the runner calls, if it is one of C.
     pub(crate) task: usize,
     pub(crate) context: *const u8,
     pub(crate) context_size: usize,
     pub(crate) inputs: *const u8,
     pub(crate) input_size: usize,
     pub(crate) count: usize,
-    pub(crate) outputs: *mut u8,
     pub(crate) output_size: usize,
     /// 0: chosen by the pool.
     pub(crate) chunk_size: usize,
-    /// Null, or room for `count` of them.
+    /// Whether statuses will be asked for.
+    pub(crate) has_statuses: bool,
+    /// Whether functions may panic, so that there is a message to be kept.
+    pub(crate) has_messages: bool,
+    /// Whether a chunk may run twice.
+    pub(crate) pure: bool,
+    /// Whether its result is what the one item's function returned.
+    pub(crate) is_apply: bool,
+}
+
+/// Where results go.
+pub(crate) struct Sink<'a> {
+    /// Room for all; null: not wanted.
+    pub(crate) outputs: *mut u8,
+    /// Null, or room for all.
     pub(crate) statuses: *mut TaskStatus,
+    /// Told of each item that did not succeed.
+    pub(crate) errors: Option<&'a mut dyn FnMut(usize, TaskError)>,
 }
 
 /// How a job ended.
@@ -37,45 +53,10 @@ pub(crate) struct Tally {
     pub(crate) failed: usize,
     /// The first of them.
     pub(crate) first: Option<(usize, TaskStatus)>,
+    /// Why that one did not succeed.
+    pub(crate) error: Option<TaskError>,
     /// Whether the deadline ended it.
     pub(crate) timed_out: bool,
-}
-
-/// A job slot in the host's books.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Slot {
-    Free,
-    Live,
-    /// Given up, but a worker may still touch it.
-    Limbo(Extent, u32),
-}
-
-/// What the host knows of arena and job slots: under one lock, in private memory.
-pub(crate) struct Books {
-    pub(super) arena: Arena,
-    pub(super) slots: [Slot; JOBS],
-}
-
-impl Books {
-    pub(super) fn new(arena: Arena) -> Self {
-        Self { arena, slots: [Slot::Free; JOBS] }
-    }
-
-    /// Frees what no worker can touch any more; whether anything is still in limbo.
-    pub(super) fn sweep(&mut self, shared: &Shared) -> bool {
-        let mut left = false;
-        for index in 0..JOBS {
-            if let Slot::Limbo(extent, generation) = self.slots[index] {
-                if shared.is_named(index, generation) {
-                    left = true;
-                } else {
-                    self.arena.free(extent);
-                    self.slots[index] = Slot::Free;
-                }
-            }
-        }
-        left
-    }
 }
 
 /// Where the parts of a job stand in its extent, and how large it is.
@@ -86,53 +67,84 @@ pub(super) struct Layout {
     pub(super) size: usize,
 }
 
+/// Puts one part of an extent after the other, each on a cache line of its own.
+struct Places {
+    end: usize,
+}
+
+impl Places {
+    fn place(&mut self, size: usize, count: usize) -> Result<usize> {
+        let start = self.end.checked_next_multiple_of(64).ok_or(Error::InvalidArgument)?;
+        let size = size.checked_mul(count).ok_or(Error::InvalidArgument)?;
+        self.end = start
+            .checked_add(size)
+            .filter(|&end| end <= isize::MAX as usize)
+            .ok_or(Error::InvalidArgument)?;
+        Ok(start)
+    }
+}
+
 impl Layout {
     pub(super) fn of(job: &Job, workers: usize) -> Result<Self> {
         let chunk_size = match job.chunk_size {
             0 => job.count.div_ceil(LEAST_CHUNKS.max(CHUNKS_PER_WORKER * workers)),
             size => size.min(job.count),
         };
-        let chunks = job.count.div_ceil(chunk_size);
+        let chunks = job.count.div_ceil(chunk_size.max(1));
         if u32::try_from(chunk_size).is_err() || chunks >= u32::MAX as usize {
             return Err(Error::InvalidArgument);
         }
-        let mut end = 0usize;
-        let mut place = |size: usize, count: usize| -> Result<usize> {
-            let start = end.checked_next_multiple_of(64).ok_or(Error::InvalidArgument)?;
-            let size = size.checked_mul(count).ok_or(Error::InvalidArgument)?;
-            end = start
-                .checked_add(size)
-                .filter(|&end| end <= isize::MAX as usize)
-                .ok_or(Error::InvalidArgument)?;
-            Ok(start)
-        };
+        let has_statuses = job.has_statuses;
+        Self::place(job, chunk_size, chunks, 0, has_statuses)
+    }
+
+    /// Of a stream with so many slots: each is a chunk of one item.
+    pub(super) fn of_stream(job: &Job) -> Result<Self> {
+        let ring = u32::try_from(job.count)
+            .ok()
+            .and_then(u32::checked_next_power_of_two)
+            .filter(|&ring| ring < 1 << 31)
+            .ok_or(Error::InvalidArgument)?;
+        Self::place(job, 1, job.count, ring, true)
+    }
+
+    fn place(job: &Job, chunk_size: usize, chunks: usize, ring: u32, has_statuses: bool) -> Result<Self> {
+        let mut places = Places { end: 0 };
+        let message_count = if job.has_messages { message::count_for(job.count, ring != 0) } else { 0 };
         let fields = Fields {
             runner: job.runner as usize,
             task: job.task,
-            words: place(size_of::<AtomicU64>(), chunks)?,
-            context: place(job.context_size, 1)?,
+            words: places.place(size_of::<AtomicU64>(), chunks)?,
+            order: places.place(size_of::<AtomicU32>(), ring as usize)?,
+            ring,
+            messages: places.place(message::size_of_table(message_count), 1)?,
+            message_count,
+            context: places.place(job.context_size, 1)?,
             context_size: job.context_size,
-            inputs: place(job.input_size, job.count)?,
+            inputs: places.place(job.input_size, job.count)?,
             input_size: job.input_size,
-            outputs: place(job.output_size, job.count)?,
+            outputs: places.place(job.output_size, job.count)?,
             output_size: job.output_size,
-            statuses: place(0, 0)?,
+            statuses: places.place(0, 0)?,
             count: job.count,
             chunk_size,
             chunks: chunks as u32,
+            pure: job.pure,
         };
         let mut needed = fields.statuses;
-        let statuses = place(size_of::<TaskStatus>(), job.count)?;
-        if !job.statuses.is_null() || end - statuses <= LITTLE {
-            needed = end;
+        let statuses = places.place(size_of::<TaskStatus>(), job.count)?;
+        if has_statuses || places.end - statuses <= LITTLE {
+            needed = places.end;
         }
-        Ok(Self { fields, needed, size: end })
+        Ok(Self { fields, needed, size: places.end })
     }
 
     pub(super) fn at(mut self, offset: usize) -> Fields {
         let fields = &mut self.fields;
         for part in [
             &mut fields.words,
+            &mut fields.order,
+            &mut fields.messages,
             &mut fields.context,
             &mut fields.inputs,
             &mut fields.outputs,

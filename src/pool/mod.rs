@@ -1,23 +1,38 @@
 //! A pool of worker processes: the face for Rust. The C face stands on [`host`] too.
 //!
 //! Who does what: the *host* ([`host`], [`flight`]) is the process that made the pool. The *supervisor*
-//! ([`supervisor`], [`settle`]) is its child, and the parent of the *workers* ([`worker`]). They meet in the control
+//! ([`supervisor`], [`settle`]) is its child, and the parent of the *workers* ([`recruit`], [`worker`], [`run`]). They meet in the control
 //! block ([`control`]), whose words ([`word`]) say at every instant who has what in hand.
 
 mod arena;
+mod asynchronous;
 mod batch;
+mod books;
 mod builder;
 #[cfg(feature = "capi")]
 mod c_task;
+mod closure;
 mod code;
+mod collect;
 mod control;
+mod descriptors;
+mod extents;
 mod flight;
 pub(crate) mod host;
+mod imap;
 pub(crate) mod job;
+mod message;
+mod overdue;
+mod recruit;
+pub(crate) mod result;
+mod run;
+mod set;
 mod settle;
 mod statistics;
 pub(crate) mod status;
+pub(crate) mod stream;
 mod supervisor;
+mod tidy;
 mod word;
 mod worker;
 
@@ -26,10 +41,12 @@ use core::time::Duration;
 
 use bytemuck::Pod;
 
+pub use asynchronous::AsyncResult;
 pub use batch::Batch;
 pub use builder::PoolBuilder;
-pub use statistics::{PoolStatistics, WorkerStatistics};
-pub use status::TaskError;
+pub use imap::{Imap, Numbered, Stream};
+pub use statistics::{JobStatistics, PoolStatistics, WorkerStatistics};
+pub use status::{PanicMessage, TaskError};
 
 use crate::error::{Error, Result};
 use crate::sys::clock::Deadline;
@@ -112,6 +129,27 @@ impl Pool {
         self.batch().map(function, inputs)
     }
 
+    /// As [`Pool::map`], for functions without effects: a chunk of items may run twice, so that the pool need not
+    /// know at every moment which item a worker is on. Then the compiler can run several items at a time in vector registers. An
+    /// item that crashes its worker still costs only itself.
+    ///
+    /// ```
+    /// # let pool = unsafe { forq::Pool::builder().workers(2).build_unchecked()? };
+    /// let halves = pool.map_pure(|x| x * 0.5, &[1.0f32; 10_000])?;
+    /// assert!(halves.iter().all(|&half| half == 0.5));
+    /// # Ok::<(), forq::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Pool::map`].
+    #[cfg(feature = "std")]
+    pub fn map_pure<I: Pod, R: Pod, F>(&self, function: F, inputs: &[I]) -> Result<Vec<R>>
+    where
+        F: Fn(&I) -> R + Copy + Send + Sync + 'static,
+    {
+        self.batch().map_pure(function, inputs)
+    }
+
     /// Runs `function` on each input and on `context`, which is copied to the workers once.
     ///
     /// # Errors
@@ -184,6 +222,20 @@ impl Pool {
         self.host().statistics()
     }
 
+    /// What the last map or apply cost that a thread waited for; `None` before the first.
+    ///
+    /// ```
+    /// # let pool = unsafe { forq::Pool::builder().workers(2).build_unchecked()? };
+    /// pool.map(|x| x * 2, &[1u64; 1000])?;
+    /// let job = pool.last_job().unwrap();
+    /// assert!(job.items == 1000 && job.efficiency() <= 1.0);
+    /// # Ok::<(), forq::Error>(())
+    /// ```
+    #[must_use]
+    pub fn last_job(&self) -> Option<JobStatistics> {
+        self.host().last_job()
+    }
+
     /// What one worker has done; `None` if there are not so many.
     #[must_use]
     pub fn worker_statistics(&self, worker: usize) -> Option<WorkerStatistics> {
@@ -211,9 +263,6 @@ fn job_error(tally: &job::Tally, deadline: Deadline) -> Result<()> {
         Some(_) if tally.timed_out => {
             Err(if deadline.is_now() { Error::WouldBlock } else { Error::TimedOut })
         }
-        Some((index, status)) => {
-            let error = status.error().unwrap_or(TaskError::Cancelled);
-            Err(Error::Task { index, error })
-        }
+        Some((index, _)) => Err(Error::Task { index, error: tally.error.unwrap_or(TaskError::Cancelled) }),
     }
 }

@@ -25,6 +25,53 @@ pub(super) const RETRY: u32 = 5;
 
 /// The code of an item whose Rust closure panicked.
 pub(super) const PANICKED: i32 = i32::MIN;
+/// The code of an item whose result was larger than its bound.
+pub(super) const TOO_LARGE: i32 = i32::MIN + 1;
+/// Bytes that are kept of what a panic said.
+pub(super) const PANIC_TEXT: usize = 94;
+
+/// What a panic said: the first 94 bytes, of UTF-8.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PanicMessage {
+    length: u8,
+    text: [u8; PANIC_TEXT],
+}
+
+impl PanicMessage {
+    /// Nothing is known of it.
+    pub(super) const NONE: Self = Self { length: 0, text: [0; PANIC_TEXT] };
+
+    /// As much of a text as is kept; what is no UTF-8 ends it.
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let bytes = &bytes[..bytes.len().min(PANIC_TEXT)];
+        let valid = match core::str::from_utf8(bytes) {
+            Ok(text) => text.len(),
+            Err(error) => error.valid_up_to(),
+        };
+        let mut message = Self::NONE;
+        message.text[..valid].copy_from_slice(&bytes[..valid]);
+        message.length = valid as u8;
+        message
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.as_str().as_bytes()
+    }
+
+    /// The text; empty if the panic carried none, or if too many items of the job panicked to keep them all (64 are kept; of a
+    /// stream all, if its window is not over 1024).
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.text.get(..self.length.into()).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or("")
+    }
+}
+
+impl core::fmt::Debug for PanicMessage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
 
 impl TaskStatus {
     pub(super) const OK: Self = Self { kind: OK, code: 0 };
@@ -34,11 +81,12 @@ impl TaskStatus {
         self.kind == OK
     }
 
-    /// Why it did not succeed, if it did not.
+    /// Why it did not succeed, if it did not; what a panic said is not known here.
     pub(crate) fn error(self) -> Option<TaskError> {
         match (self.kind, self.code) {
             (OK, _) => None,
-            (FAILED, PANICKED) => Some(TaskError::Panicked),
+            (FAILED, PANICKED) => Some(TaskError::Panicked(PanicMessage::NONE)),
+            (FAILED, TOO_LARGE) => Some(TaskError::TooLarge),
             (FAILED, code) => Some(TaskError::Failed(code)),
             (CRASHED, code) if code > 0 => Some(TaskError::Signaled(code)),
             (CRASHED, code) => Some(TaskError::Exited(code.unsigned_abs() as u8)),
@@ -52,8 +100,10 @@ impl TaskStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskError {
-    /// It panicked; its worker lives, and printed the message to standard error.
-    Panicked,
+    /// It panicked, and said this; its worker lives, and printed the whole to standard error.
+    Panicked(PanicMessage),
+    /// Its result was larger than the bound it was given.
+    TooLarge,
     /// A C function returned this code.
     Failed(i32),
     /// This signal ended its worker: a fault of its own, or somebody's `kill`.
@@ -69,7 +119,9 @@ pub enum TaskError {
 impl core::fmt::Display for TaskError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Panicked => f.write_str("panicked"),
+            Self::Panicked(message) if message.as_str().is_empty() => f.write_str("panicked"),
+            Self::Panicked(message) => write!(f, "panicked: {}", message.as_str()),
+            Self::TooLarge => f.write_str("gave a result larger than its bound"),
             Self::Failed(code) => write!(f, "failed with code {code}"),
             Self::Signaled(signal) => write!(f, "crashed its worker with signal {signal}"),
             Self::Exited(code) => write!(f, "ended its worker with exit code {code}"),

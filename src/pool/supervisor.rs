@@ -5,35 +5,44 @@
 use core::ffi::c_void;
 
 use super::control::{Shared, outcome, request};
+use super::descriptors::Descriptors;
+use super::overdue::Overdue;
+use super::recruit::become_worker;
 use super::settle::settle;
+use super::tidy::Tidy;
 use super::word::{ChunkWord, Intent, Pair};
-use super::worker;
 use crate::error::Result;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::fd::{Fd, poll};
 use crate::sys::fork::{self, Fork};
 use crate::sys::pidfd::{self, Ended};
-use crate::sys::signal::{self, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+use crate::sys::signal::{self, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGURG};
 use crate::sys::stdio::Streams;
 use crate::sys::{futex, proc, thread};
 
-/// Signals whose handlers and masks are the host's own: here they get their defaults.
-const SIGNALS: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD];
+/// Signals whose handlers and masks are the host's own: here they get their defaults. By SIGURG, which does nothing to a process
+/// that does not wait for it, workers have the supervisor look.
+const SIGNALS: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD, SIGURG];
 /// Replacements that fail in a row, with no worker left, before the pool is given up.
 const MAX_FAILURES: u32 = 5;
 /// The first pause after a replacement failed, in nanoseconds; doubled each time.
 const FIRST_PAUSE: u64 = 10_000_000;
-/// How long workers have to leave after SIGTERM.
-const GRACE: u64 = 500_000_000;
-/// Exit code of a worker whose initializer failed.
-const NOT_READY: i32 = 1;
+/// How long after a worker died of SIGINT the supervisor's own may come, in nanoseconds.
+const SAME_INTERRUPT: u64 = 50_000_000;
 
 /// What the pool's maker decides.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) shared: Shared,
     pub(super) max_attempts: u32,
+    /// 0: as many as there are.
+    pub(super) max_tasks: u32,
+    /// Nanoseconds; 0: no limit.
+    pub(super) task_timeout: u64,
+    /// How long workers have to leave after SIGTERM, in nanoseconds.
+    pub(super) grace: u64,
+    pub(super) pinned: bool,
     pub(super) initializer: Option<unsafe extern "C" fn(*mut c_void) -> i32>,
     pub(super) initializer_argument: *mut c_void,
     pub(super) ignore_interrupt: bool,
@@ -49,6 +58,8 @@ pub(super) struct Watched {
     pub(super) lifeline: Fd,
     /// Counts the host's requests.
     pub(super) commands: Fd,
+    /// Brings descriptors of results.
+    pub(super) results: Fd,
 }
 
 struct Supervisor {
@@ -60,6 +71,9 @@ struct Supervisor {
     /// Workers to be forked, at `retry_at`.
     missing: bool,
     retry_at: Deadline,
+    descriptors: Descriptors,
+    overdue: Overdue,
+    tidy: Tidy,
 }
 
 /// The life of the supervisor. Never returns.
@@ -73,8 +87,17 @@ pub(super) fn run(plan: Plan, watched: Watched) -> ! {
     if let Ok(null) = Fd::open_read(c"/dev/null") {
         let _ = null.replace_stdin();
     }
-    let mut supervisor =
-        Supervisor { plan, pid: proc::pid(), alive: 0, failures: 0, missing: true, retry_at: Deadline::NOW };
+    let mut supervisor = Supervisor {
+        plan,
+        pid: proc::pid(),
+        alive: 0,
+        failures: 0,
+        missing: true,
+        retry_at: Deadline::NOW,
+        descriptors: Descriptors::new(),
+        overdue: Overdue::new(plan.task_timeout),
+        tidy: Tidy::new(),
+    };
     let how = match signal::descriptor(&SIGNALS) {
         Ok(signals) => supervisor.watch(&watched, &signals),
         Err(_) => outcome::BROKEN,
@@ -102,9 +125,11 @@ impl Supervisor {
             {
                 return outcome::ENDED;
             }
-            let until = if self.missing { self.retry_at } else { Deadline::FOREVER };
-            let fds = [watched.host.raw(), watched.lifeline.raw(), watched.commands.raw(), signals.raw()];
-            let Ok([host, lifeline, command, signal]) = poll(fds, until) else { return outcome::BROKEN };
+            let mut until = if self.missing { self.retry_at } else { Deadline::FOREVER };
+            until = until.min(self.overdue.look(&self.plan.shared)).min(self.tidy.look(&self.plan.shared));
+            let fds = [&watched.host, &watched.lifeline, &watched.commands, signals, &watched.results];
+            let Ok(ready) = poll(fds.map(Fd::raw), until) else { return outcome::BROKEN };
+            let [host, lifeline, command, signal, result] = ready;
             if host || lifeline {
                 return outcome::ENDED;
             }
@@ -112,19 +137,50 @@ impl Supervisor {
                 watched.commands.drain_event();
                 self.kill_condemned();
             }
-            if signal {
-                while let Some(number) = signal::next_of(signals) {
-                    match number {
-                        SIGCHLD => {}
-                        SIGINT if self.plan.ignore_interrupt => {}
-                        _ => return outcome::BROKEN,
-                    }
-                }
-                if !self.bury_dead() {
-                    return outcome::BROKEN;
-                }
+            if signal && let Some(how) = self.heed_signals(signals) {
+                return how;
+            }
+            if result {
+                self.descriptors.receive(&watched.results);
+            }
+            if command || signal || result {
+                self.descriptors.tell(&self.plan.shared);
             }
         }
+    }
+
+    /// How the pool has ended, if it has.
+    fn heed_signals(&mut self, signals: &Fd) -> Option<u32> {
+        if let Some(how) = self.read_signals(signals) {
+            return Some(how);
+        }
+        while let Some((pid, ended)) = pidfd::collect_any() {
+            // An interrupt of the whole group reaches one process after the other: its end is not the item's fault.
+            if ended == Ended::Signaled(SIGINT)
+                && !self.plan.ignore_interrupt
+                && poll([signals.raw()], Deadline::after_nanos(SAME_INTERRUPT)) == Ok([true])
+                && let Some(how) = self.read_signals(signals)
+            {
+                self.forget(pid);
+                return Some(how);
+            }
+            if !self.bury(pid, ended) {
+                return Some(outcome::BROKEN);
+            }
+        }
+        None
+    }
+
+    fn read_signals(&self, signals: &Fd) -> Option<u32> {
+        while let Some(number) = signal::next_of(signals) {
+            match number {
+                SIGCHLD | SIGURG => {}
+                SIGINT if self.plan.ignore_interrupt => {}
+                SIGINT => return Some(outcome::INTERRUPTED),
+                _ => return Some(outcome::BROKEN),
+            }
+        }
+        None
     }
 
     /// Forks what is missing; false: given up.
@@ -144,7 +200,10 @@ impl Supervisor {
     fn fork_worker(&mut self, index: usize) -> Result<()> {
         // SAFETY: this process has one thread.
         match unsafe { fork::fork() }? {
-            Fork::Child => become_worker(&self.plan, index, self.pid),
+            Fork::Child => {
+                self.descriptors.close_all();
+                become_worker(&self.plan, index, self.pid)
+            }
             Fork::Parent(pid) => {
                 self.shared().worker(index).pid.store(pid, Ordering::Release);
                 self.alive += 1;
@@ -166,31 +225,33 @@ impl Supervisor {
         started && (self.failures < MAX_FAILURES || working)
     }
 
-    /// Collects the dead and has them replaced; false: given up.
-    fn bury_dead(&mut self) -> bool {
-        while let Some((pid, ended)) = pidfd::collect_any() {
-            let slots = &self.plan.shared.slots()[..self.plan.shared.workers];
-            let Some(index) = slots.iter().position(|slot| slot.pid.load(Ordering::Relaxed) == pid) else {
-                continue;
-            };
-            let was_ready = slots[index].ready.swap(0, Ordering::Relaxed) != 0;
-            slots[index].pid.store(0, Ordering::Relaxed);
-            self.alive -= 1;
-            let worked = settle(&self.plan, index, ended);
-            let left = ended == Ended::Exited(0) && !worked && self.request() == request::CLOSE;
-            if left {
-                continue;
-            }
-            self.plan.shared.control().replaced.fetch_add(1, Ordering::Relaxed);
-            if was_ready {
-                self.failures = 0;
-                self.missing = true;
-                self.retry_at = Deadline::NOW;
-            } else if !self.count_failure() {
-                return false;
-            }
+    /// Takes a dead process out of the books: whose place it had.
+    fn forget(&mut self, pid: u32) -> Option<usize> {
+        let slots = &self.plan.shared.slots()[..self.plan.shared.workers];
+        let index = slots.iter().position(|slot| slot.pid.load(Ordering::Relaxed) == pid)?;
+        slots[index].pid.store(0, Ordering::Relaxed);
+        self.alive -= 1;
+        Some(index)
+    }
+
+    /// Puts right what a dead worker left, and has it replaced; false: given up.
+    fn bury(&mut self, pid: u32, ended: Ended) -> bool {
+        let Some(index) = self.forget(pid) else { return true };
+        let shared = self.plan.shared;
+        let was_ready = shared.worker(index).ready.swap(0, Ordering::Relaxed) != 0;
+        let worked = settle(&self.plan, index, ended);
+        let nothing_left = self.request() == request::CLOSE && shared.control().open.is_empty();
+        if ended == Ended::Exited(0) && was_ready && !worked && nothing_left {
+            return true;
         }
-        true
+        shared.control().replaced.fetch_add(1, Ordering::Relaxed);
+        if was_ready {
+            self.failures = 0;
+            self.missing = true;
+            self.retry_at = Deadline::NOW;
+            return true;
+        }
+        self.count_failure()
     }
 
     /// Kills the workers whose chunk the host has condemned. It is known to be still in their hands:
@@ -203,11 +264,11 @@ impl Supervisor {
             let Some((job, generation)) = Intent(worker.intent.load(Ordering::Acquire)).get() else {
                 continue;
             };
-            if !shared.name(own, job, generation) {
+            if generation % 2 == 0 || !shared.name(own, job, generation) {
                 continue;
             }
             // SAFETY: our own intent names the job.
-            let fields = unsafe { shared.control().jobs[job].fields() };
+            let fields = unsafe { shared.job(job).fields() };
             let chunk = Pair(worker.place.load(Ordering::Acquire)).high();
             // SAFETY: as above.
             let word = unsafe { shared.words(&fields) }.get(chunk as usize);
@@ -223,11 +284,11 @@ impl Supervisor {
     /// Ends all workers, says so, and leaves.
     fn end(&mut self, how: u32) -> ! {
         self.signal_all(SIGTERM);
-        let deadline = Deadline::after_nanos(GRACE);
+        let deadline = Deadline::after_nanos(self.plan.grace);
         while self.alive > 0 && !deadline.has_passed() {
             self.collect_all();
             if self.alive > 0 {
-                clock::sleep(1_000_000);
+                clock::sleep(200_000);
             }
         }
         self.signal_all(SIGKILL);
@@ -235,13 +296,18 @@ impl Supervisor {
             self.collect_all();
             clock::sleep(200_000);
         }
-        let control = self.shared().control();
+        let shared = self.shared();
+        let control = shared.control();
         // Release: what the last workers left is seen by who sees the outcome.
         control.outcome.store(how, Ordering::Release);
         control.ready.fetch_add(1, Ordering::Release);
         futex::wake(control.ready.as_ptr(), i32::MAX);
-        for job in &control.jobs {
-            futex::wake(job.completed.as_ptr(), i32::MAX);
+        // Who sleeps on a job does not sleep on `ready`: each is woken, as far as slots were ever used.
+        for index in 0..(control.slots_used.load(Ordering::Acquire) as usize).min(super::control::JOBS) {
+            let job = shared.job(index);
+            if job.sleepers.load(Ordering::SeqCst) != 0 {
+                futex::wake(job.completed.as_ptr(), i32::MAX);
+            }
         }
         fork::exit_now(0)
     }
@@ -257,41 +323,7 @@ impl Supervisor {
 
     fn collect_all(&mut self) {
         while let Some((pid, _)) = pidfd::collect_any() {
-            let slots = &self.plan.shared.slots()[..self.plan.shared.workers];
-            if let Some(slot) = slots.iter().find(|slot| slot.pid.load(Ordering::Relaxed) == pid) {
-                slot.pid.store(0, Ordering::Relaxed);
-                self.alive -= 1;
-            }
+            self.forget(pid);
         }
     }
-}
-
-/// The life of a worker. Never returns.
-fn become_worker(plan: &Plan, index: usize, supervisor: u32) -> ! {
-    fork::set_parent_death_signal(SIGKILL);
-    if proc::parent_pid() != supervisor {
-        fork::exit_now(NOT_READY);
-    }
-    fork::set_name(c"forq-worker");
-    if plan.ignore_interrupt {
-        signal::ignore(&[SIGINT]);
-    }
-    signal::set_blocked(&[]);
-    if let Some(initializer) = plan.initializer {
-        // SAFETY: the pool's maker vouched for it; its argument is in our copy of the maker's memory.
-        if unsafe { initializer(plan.initializer_argument) } != 0 {
-            worker::Context { shared: &plan.shared, index, flush: plan.flush, streams: plan.streams }.flush();
-            fork::exit_now(NOT_READY);
-        }
-    }
-    let control = plan.shared.control();
-    // The supervisor writes it too, but perhaps later than the host looks.
-    plan.shared.worker(index).pid.store(proc::pid(), Ordering::Release);
-    plan.shared.worker(index).ready.store(1, Ordering::Release);
-    control.ready.fetch_add(1, Ordering::Release);
-    futex::wake(control.ready.as_ptr(), i32::MAX);
-    let context = worker::Context { shared: &plan.shared, index, flush: plan.flush, streams: plan.streams };
-    worker::serve(&context);
-    context.flush();
-    fork::exit_now(0)
 }

@@ -159,6 +159,45 @@ impl ItemWord {
     }
 }
 
+/// The item that a worker is on, where items have a time limit: {number, state}. The number never repeats in a slot, so that
+/// nobody is condemned for what was before.
+///
+/// | state | changed by | to |
+/// |---|---|---|
+/// | running | its worker; the supervisor when the time is up | over; condemned |
+/// | over | the worker | running, with the next number |
+/// | condemned | nobody; the worker waits to be killed | |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn(pub(super) u64);
+
+impl Turn {
+    const RUNNING: u64 = 1;
+    const CONDEMNED: u64 = 2;
+
+    /// The next item begins.
+    #[inline]
+    pub(super) fn next(self) -> Self {
+        Self(((self.0 >> 2) + 1) << 2 | Self::RUNNING)
+    }
+
+    #[inline]
+    pub(super) fn over(self) -> Self {
+        Self(self.0 & !3)
+    }
+
+    pub(super) fn condemned(self) -> Self {
+        Self(self.0 & !3 | Self::CONDEMNED)
+    }
+
+    pub(super) fn is_running(self) -> bool {
+        self.0 & 3 == Self::RUNNING
+    }
+
+    pub(super) fn is_condemned(self) -> bool {
+        self.0 & 3 == Self::CONDEMNED
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,10 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_is_never_taken_for_an_earlier_one() {
+        let first = Turn(0).next();
+        assert!(first.is_running() && !first.over().is_running() && !first.over().is_condemned());
+        assert!(first.condemned().is_condemned() && !first.condemned().is_running());
+        for last in [first, first.over(), first.condemned()] {
+            assert!(last.next().is_running() && last.next() != first);
+        }
+    }
+
+    #[test]
     fn an_intent_names_a_job_or_nothing() {
         assert_eq!(Intent::NONE.get(), None);
         assert_eq!(Intent::new(0, 0).get(), Some((0, 0)));
-        assert_eq!(Intent::new(63, u32::MAX).get(), Some((63, u32::MAX)));
+        let last = super::super::control::JOBS - 1;
+        assert_eq!(Intent::new(last, u32::MAX).get(), Some((last, u32::MAX)));
         assert_eq!(Intent(u64::MAX).get(), None, "any bytes name a job that exists, or nothing");
     }
 }

@@ -1,102 +1,33 @@
 //! A worker: claims chunks, runs their items, says what it is about to do before it does it.
 
-use super::control::{Fields, Shared, request};
-use super::status::{FAILED, TaskStatus};
-use super::word::{ChunkWord, Intent, ItemWord, NOWHERE, Pair, Stage};
+use core::cell::Cell;
+use core::ops::Range;
+
+use super::control::{Fields, JOBS, Shared, Worker, request};
+use super::run::{Run, Runner};
+use super::word::{ChunkWord, Intent, ItemWord, NOWHERE, Pair, Stage, Turn};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::{self, Deadline};
+use crate::sys::signal::{self, SIGURG};
 use crate::sys::stdio::Streams;
-use crate::sys::{cpu, fork, futex, thread};
-
-/// Runs the items of a chunk: one function for C tasks, one for each Rust closure.
-pub(crate) type Runner = unsafe fn(&mut Run<'_>);
-
-/// A chunk that is being run.
-pub(crate) struct Run<'a> {
-    shared: &'a Shared,
-    fields: &'a Fields,
-    item: &'a AtomicU64,
-    /// What every fork wipes: a task that forks and returns twice must not complete twice.
-    forked: &'a AtomicU64,
-    generation: u64,
-    first: usize,
-    /// The items that are still to be run.
-    pub(super) range: core::ops::Range<usize>,
-    dirty: bool,
-}
-
-impl Run<'_> {
-    #[cfg(feature = "capi")]
-    pub(super) fn task(&self) -> usize {
-        self.fields.task
-    }
-
-    pub(super) fn context(&self) -> *const u8 {
-        self.shared.arena(self.fields.context)
-    }
-
-    /// How many values of a type the context is; of no size, none.
-    pub(super) fn context_length<C>(&self) -> usize {
-        self.fields.context_size.checked_div(size_of::<C>()).unwrap_or(0)
-    }
-
-    #[inline(always)]
-    pub(super) fn input(&self, item: usize) -> *const u8 {
-        self.shared.arena(self.fields.inputs).wrapping_add(item * self.fields.input_size)
-    }
-
-    #[inline(always)]
-    pub(super) fn output(&self, item: usize) -> *mut u8 {
-        self.shared.arena(self.fields.outputs).wrapping_add(item * self.fields.output_size)
-    }
-
-    /// Says which item is run next: should its worker die, it is known which one did it.
-    #[inline(always)]
-    pub(super) fn begin(&self, item: usize) {
-        // Release: who reads it finds all earlier outputs written.
-        self.item.store(ItemWord::new(item as u64, true, self.dirty).0, Ordering::Release);
-    }
-
-    /// Takes note of what an item's function returned.
-    #[inline(always)]
-    pub(super) fn end(&mut self, item: usize, code: i32) {
-        if self.forked.load(Ordering::Relaxed) != self.generation {
-            leave_forked_child();
-        }
-        if code != 0 || self.dirty {
-            self.end_with_status(item, code);
-        }
-    }
-
-    #[cold]
-    fn end_with_status(&mut self, item: usize, code: i32) {
-        let status = if code == 0 { TaskStatus::OK } else { TaskStatus { kind: FAILED, code } };
-        // SAFETY: the chunk is this worker's.
-        unsafe {
-            if !self.dirty {
-                self.shared.fill_ok(self.fields, self.first, self.range.end);
-            }
-            self.shared.status(self.fields, item).write(status);
-        }
-        self.dirty = true;
-    }
-}
-
-#[cold]
-fn leave_forked_child() -> ! {
-    fork::exit_now(0)
-}
+use crate::sys::{cpu, futex};
 
 /// What a worker needs from its pool.
 pub(super) struct Context<'a> {
     pub(super) shared: &'a Shared,
     pub(super) index: usize,
+    /// Process id of the supervisor.
+    pub(super) supervisor: u32,
+    /// Items have a time limit.
+    pub(super) timed: bool,
+    /// Items it may still run before it is replaced.
+    pub(super) allowance: Cell<u64>,
     /// Flushes the streams of the host's language that libc does not know of.
     pub(super) flush: Option<fn()>,
     pub(super) streams: Streams,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// Writes out what tasks have printed.
     pub(super) fn flush(&self) {
         if let Some(flush) = self.flush {
@@ -104,26 +35,33 @@ impl Context<'_> {
         }
         self.streams.flush();
     }
+
+    fn slot(&self) -> &'a Worker {
+        self.shared.worker(self.index)
+    }
+
+    /// Has the supervisor look.
+    fn nudge(&self) {
+        signal::send(self.supervisor, SIGURG);
+    }
 }
 
 /// How often an idle worker yields before it sleeps.
 const YIELDS: u32 = 8;
 
-/// Serves until the pool is closed and there is nothing left to do.
+/// Serves until the pool is closed and there is nothing left to do, or until it is to be replaced.
 pub(super) fn serve(context: &Context<'_>) {
     let shared = context.shared;
     let control = shared.control();
     let (mut yields, mut sleeps, mut turn) = (0, 0, 0);
-    loop {
+    while context.allowance.get() > 0 {
         let seen = control.work.0.load(Ordering::Acquire);
-        if serve_jobs(context, &mut turn) {
+        if serve_next(context, &mut turn) {
             (yields, sleeps) = (0, 0);
             continue;
         }
         // SeqCst: whoever adds a job looks at the request afterwards, so one of us sees the other.
-        if control.request.load(Ordering::SeqCst) == request::CLOSE
-            && control.active.0.load(Ordering::SeqCst) == 0
-        {
+        if control.request.load(Ordering::SeqCst) == request::CLOSE && control.open.is_empty() {
             return;
         }
         if yields < YIELDS {
@@ -136,6 +74,9 @@ pub(super) fn serve(context: &Context<'_>) {
         }
         sleeps += 1;
         sleep(shared, context.index, seen, sleeps);
+        if control.dozing.load(Ordering::SeqCst) != 0 && control.dozing.swap(0, Ordering::SeqCst) != 0 {
+            context.nudge();
+        }
     }
 }
 
@@ -148,65 +89,78 @@ fn sleep(shared: &Shared, index: usize, seen: u32, round: u32) {
         // SAFETY: the control block stays mapped in a worker.
         unsafe { futex::wait(control.work.0.as_ptr(), seen, Deadline::FOREVER, round) };
     }
-    idle.fetch_and(!bit, Ordering::Relaxed);
+    // SeqCst: before it looks whether the supervisor dozes, which it does only while all are idle.
+    idle.fetch_and(!bit, Ordering::SeqCst);
 }
 
-/// One round over the jobs in flight, a turn for each; whether anything was done.
-fn serve_jobs(context: &Context<'_>, turn: &mut usize) -> bool {
-    let control = context.shared.control();
-    let mut any = false;
-    let mut active = control.active.0.load(Ordering::Acquire).rotate_right(*turn as u32);
-    while active != 0 {
-        let job = (active.trailing_zeros() as usize + *turn) % super::control::JOBS;
-        active &= active - 1;
-        any |= serve_job(context, job);
+/// Serves the next open job that has something to do; false: none has.
+fn serve_next(context: &Context<'_>, turn: &mut usize) -> bool {
+    while let Some(index) = context.shared.control().open.next(*turn) {
+        *turn = (index + 1) % JOBS;
+        if serve_job(context, index) {
+            return true;
+        }
     }
-    *turn = (*turn + 1) % super::control::JOBS;
-    any
+    false
 }
 
-/// Works on one job: as long as there is something to do if it is the only one, else for one chunk.
+/// Works on one job: as long as there is something to do if it is the only one, else for one chunk. Whether anything was done.
 fn serve_job(context: &Context<'_>, index: usize) -> bool {
     let shared = context.shared;
-    let control = shared.control();
-    let me = shared.worker(context.index);
-    let job = &control.jobs[index];
+    let me = context.slot();
+    let job = shared.job(index);
     let generation = job.generation.load(Ordering::Acquire);
-    if generation % 2 == 0 {
-        return false;
-    }
     // The place of an earlier job must not be taken for one in this job.
     me.place.store(NOWHERE.0, Ordering::Relaxed);
     if !shared.name(me, index, generation) {
         return false;
     }
+    if generation % 2 == 0 {
+        // It is gone, but still among the open ones.
+        shared.close_job(index, || job.generation.load(Ordering::SeqCst) != generation);
+        me.intent.store(Intent::NONE.0, Ordering::Release);
+        return false;
+    }
     // SAFETY: the published intent names the job.
     let fields = unsafe { job.fields() };
-    let mut finished = Pair(me.finished[index].load(Ordering::Relaxed));
-    if finished.high() != generation {
-        finished = Pair::new(generation, 0);
-        me.finished[index].store(finished.0, Ordering::Relaxed);
-    }
-    let before = finished.low();
-    let mut since = clock::now();
-    // SAFETY: as above.
-    while let Some((chunk, word)) = unsafe { claim(context, index, generation, &fields, finished.low()) } {
+    let started = clock::now();
+    let (mut since, mut any, mut exhausted) = (started, false, false);
+    loop {
+        // SAFETY: as above.
+        let Some((chunk, word)) = (unsafe { claim(context, index, generation, &fields) }) else {
+            exhausted = true;
+            break;
+        };
+        any = true;
         // SAFETY: as above, and the chunk is claimed.
-        let items = unsafe { run_chunk(context, generation, &fields, chunk, word) };
-        finished = Pair::new(generation, finished.low() + 1);
-        me.finished[index].store(finished.0, Ordering::Release);
-        // After that: a death in between leaves items uncounted, never counted twice.
+        let items = unsafe { run_chunk(context, index, generation, &fields, chunk, word) };
+        // After the commit: a death in between leaves items uncounted, never counted twice.
         me.items.store(me.items.load(Ordering::Relaxed) + items, Ordering::Relaxed);
+        context.allowance.set(context.allowance.get().saturating_sub(items));
         let now = clock::now();
         me.busy_ns.store(me.busy_ns.load(Ordering::Relaxed) + now.saturating_sub(since), Ordering::Relaxed);
         since = now;
-        if control.active.0.load(Ordering::Relaxed) != 1 << index {
+        if fields.is_stream() {
+            job.completed.fetch_add(1, Ordering::SeqCst);
+            job.wake();
+        }
+        if context.allowance.get() == 0 || shared.control().open.has_others(index) {
             break;
         }
     }
-    let any = finished.low() != before;
     if any {
-        shared.complete_if_done(index, generation, fields.chunks);
+        job.busy_ns.fetch_add(since.saturating_sub(started), Ordering::Relaxed);
+    }
+    // While some chunk is unclaimed it is not done; whoever finds none unclaimed looks.
+    if !fields.is_stream() && (exhausted || !job.is_open(&fields)) {
+        // SAFETY: the intent still names the job.
+        let completed = unsafe { shared.complete_if_done(index, generation, &fields) };
+        if completed && job.watched.load(Ordering::SeqCst) != 0 {
+            context.nudge();
+        }
+    }
+    if exhausted {
+        shared.close_job(index, || job.is_open(&fields));
     }
     // Release: all that was done to the job's memory is over when the host sees this.
     me.intent.store(Intent::NONE.0, Ordering::Release);
@@ -222,36 +176,56 @@ unsafe fn claim(
     index: usize,
     generation: u32,
     fields: &Fields,
-    finished: u32,
 ) -> Option<(u32, ChunkWord)> {
     let shared = context.shared;
-    let job = &shared.control().jobs[index];
-    let me = shared.worker(context.index);
+    let job = shared.job(index);
+    let me = context.slot();
     // SAFETY: by contract.
-    let words = unsafe { shared.words(fields) };
+    let (words, order) = unsafe { (shared.words(fields), shared.order(fields)) };
     let hint = Pair(job.hint.0.load(Ordering::Acquire));
-    let raise = |chunk: u32| {
+    let raise = |at: u32| {
         // Fails if others raised it, or if a chunk behind it was freed: then it stays as it is.
-        let raised = Pair::new(hint.high(), chunk);
+        let raised = Pair::new(hint.high(), at);
         let _ = job.hint.0.compare_exchange(hint.0, raised.0, Ordering::Relaxed, Ordering::Relaxed);
     };
-    for chunk in hint.low()..fields.chunks {
-        let word = ChunkWord(words[chunk as usize].load(Ordering::Acquire));
+    let take = |chunk: u32| {
+        let word = ChunkWord(words.get(chunk as usize)?.load(Ordering::Acquire));
         if !word.is_free_of(generation) {
-            continue;
+            return None;
         }
-        let first = chunk as usize * fields.chunk_size + word.start() as usize;
+        let first = fields.chunk(chunk).start + word.start() as usize;
         me.item.store(ItemWord::new(first as u64, false, word.is_dirty()).0, Ordering::Relaxed);
         // Release, and before the claim: after a death the supervisor finds out from it what was claimed.
-        me.place.store(Pair::new(chunk, finished).0, Ordering::Release);
+        let counted = me.items.load(Ordering::Relaxed) as u32;
+        me.place.store(Pair::new(chunk, counted).0, Ordering::Release);
         let claimed = word.claimed_by(context.index);
-        if Shared::exchange(&words[chunk as usize], word, claimed) {
-            raise(chunk + 1);
-            return Some((chunk, claimed));
+        Shared::exchange(&words[chunk as usize], word, claimed).then_some((chunk, claimed))
+    };
+    // Acquire: the order up to there, and the slots it names.
+    let end = if fields.is_stream() { job.tail.load(Ordering::Acquire) } else { fields.chunks };
+    let mut at = hint.low();
+    while at != end {
+        let chunk = match order.len() {
+            0 => at,
+            places => order[at as usize & (places - 1)].load(Ordering::Relaxed),
+        };
+        at = at.wrapping_add(1);
+        if let Some(claimed) = take(chunk) {
+            raise(at);
+            return Some(claimed);
         }
     }
-    if hint.low() < fields.chunks {
-        raise(fields.chunks);
+    if hint.low() != end {
+        raise(end);
+    }
+    if fields.is_stream() && job.stray.load(Ordering::SeqCst) != 0 {
+        job.stray.store(0, Ordering::SeqCst);
+        // A death from here on sets it again: see `settle`.
+        let claimed = (0..fields.chunks).find_map(take);
+        if claimed.is_some() {
+            job.stray.store(1, Ordering::SeqCst);
+        }
+        return claimed;
     }
     None
 }
@@ -262,38 +236,69 @@ unsafe fn claim(
 /// The worker's intent must name the job, and it must have claimed the chunk.
 unsafe fn run_chunk(
     context: &Context<'_>,
+    index: usize,
     generation: u32,
     fields: &Fields,
     chunk: u32,
     word: ChunkWord,
 ) -> u64 {
     let shared = context.shared;
-    let me = shared.worker(context.index);
-    let first = chunk as usize * fields.chunk_size;
-    let end = (first + fields.chunk_size).min(fields.count);
-    let forked = thread::generation_word();
-    let mut run = Run {
-        shared,
-        fields,
-        item: &me.item,
-        forked,
-        generation: forked.load(Ordering::Relaxed),
-        first,
-        range: first + word.start() as usize..end,
-        dirty: word.is_dirty(),
-    };
+    let whole = fields.chunk(chunk);
+    let first = whole.start + word.start() as usize;
+    let allowed = usize::try_from(context.allowance.get()).unwrap_or(usize::MAX);
+    let range = first..whole.end.min(first.saturating_add(allowed));
+    let last = range.end;
+    let dirty = run_items(context, fields, whole.clone(), range, word.is_dirty());
+    // Short of the end if the worker is to be replaced before: another one goes on from there.
+    let finished = last == whole.end;
+    let (stage, done) =
+        if finished { (Stage::Done, word.start()) } else { (Stage::Free, (last - whole.start) as u32) };
+    let next = ChunkWord::new(generation, stage, dirty, context.index, done);
+    // SAFETY: by contract.
+    let words = unsafe { shared.words(fields) };
+    if !Shared::exchange(&words[chunk as usize], word, next) {
+        wait_to_be_killed();
+    }
+    if !finished {
+        shared.reopen(index, fields, chunk);
+        shared.announce_work(1);
+    }
+    (last - first) as u64
+}
+
+/// Runs items of a chunk; whether the chunk is dirty now.
+fn run_items(
+    context: &Context<'_>,
+    fields: &Fields,
+    chunk: Range<usize>,
+    range: Range<usize>,
+    dirty: bool,
+) -> bool {
+    let me = context.slot();
+    let timed: Option<(&AtomicU64, &AtomicU64)> = context.timed.then_some((&me.turn, &me.began));
+    let mut run = Run::new(context.shared, fields, &me.item, timed, chunk, range, dirty);
     // SAFETY: the host stored the address of a `Runner`, the same in this image.
     let runner = unsafe { core::mem::transmute::<usize, Runner>(fields.runner) };
     // SAFETY: the chunk is ours, and the host checked the sizes for this runner.
     unsafe { runner(&mut run) };
-    let done = ChunkWord::new(generation, Stage::Done, run.dirty, context.index, word.start());
-    // SAFETY: by contract.
-    let words = unsafe { shared.words(fields) };
-    if !Shared::exchange(&words[chunk as usize], word, done) {
-        // Condemned while it ran: commit nothing, wait to be killed.
-        loop {
-            clock::sleep(u64::MAX >> 2);
-        }
+    run.is_dirty()
+}
+
+/// What was being done has been condemned: commit nothing.
+#[cold]
+pub(super) fn wait_to_be_killed() -> ! {
+    loop {
+        clock::sleep(u64::MAX >> 2);
     }
-    (end - first) as u64 - u64::from(word.start())
+}
+
+/// Leaves an item that has a time limit.
+#[inline]
+pub(super) fn leave(turn: &AtomicU64) {
+    let seen = Turn(turn.load(Ordering::Relaxed));
+    // AcqRel: either the supervisor sees that the item is over, or the worker that it is condemned.
+    let over = turn.compare_exchange(seen.0, seen.over().0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    if !over || seen.is_condemned() {
+        wait_to_be_killed();
+    }
 }

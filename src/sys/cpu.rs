@@ -12,13 +12,30 @@ pub(crate) fn count() -> u32 {
 }
 
 fn affinity_count() -> u32 {
-    // Larger than any machine's mask, as the kernel refuses one that is too small.
+    affinity().map_or(1, |mask| mask.iter().map(|word| word.count_ones()).sum())
+}
+
+/// Which CPUs this thread may run on. Larger than any machine's mask, as the kernel refuses one that is too small.
+fn affinity() -> Option<[u64; 1024]> {
     let mut mask = [0u64; 1024];
     // SAFETY: the mask is as large as we say.
     let size = errno::preserve(|| unsafe {
         libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr())
     });
-    if size.is_ok() { mask.iter().map(|word| word.count_ones()).sum() } else { 1 }
+    size.is_ok().then_some(mask)
+}
+
+/// Keeps this thread on one of the CPUs that it may use: the `index`th, counted around.
+pub(crate) fn pin(index: usize) {
+    let Some(mask) = affinity() else { return };
+    let allowed = || (0..mask.len() * 64).filter(|cpu| mask[cpu / 64] >> (cpu % 64) & 1 != 0);
+    let Some(cpu) = allowed().nth(index % allowed().count().max(1)) else { return };
+    let mut one = [0u64; 1024];
+    one[cpu / 64] = 1 << (cpu % 64);
+    // SAFETY: the mask is as large as we say. An error leaves it where it was.
+    let _ = errno::preserve(|| unsafe {
+        libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&one), one.as_ptr())
+    });
 }
 
 /// The quota of this process's control group (version 2), in CPUs, rounded up.

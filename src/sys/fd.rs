@@ -36,7 +36,6 @@ impl Fd {
     }
 
     /// Gives the descriptor away: nobody closes it.
-    #[cfg(any(feature = "capi", feature = "std"))]
     pub(crate) fn into_raw(self) -> i32 {
         let raw = self.0;
         core::mem::forget(self);

@@ -129,11 +129,18 @@ impl Mapping {
         let (begin, end) = (offset.next_multiple_of(page), end & !(page - 1));
         if begin < end {
             // SAFETY: inside the mapping, by the check; the caller no longer uses what is there.
-            let _ = errno::preserve(|| unsafe {
-                libc::madvise(self.start.as_ptr().add(begin).cast(), end - begin, libc::MADV_REMOVE)
-            });
+            unsafe { give_back(self.start.as_ptr().add(begin), end - begin) };
         }
     }
+}
+
+/// Gives the pages of a range of shared memory back to the system; they read as zero afterwards.
+///
+/// # Safety
+/// The range must be mapped, consist of whole pages, and nobody may use what is there.
+pub(crate) unsafe fn give_back(start: *mut u8, size: usize) {
+    // SAFETY: by contract.
+    let _ = errno::preserve(|| unsafe { libc::madvise(start.cast(), size, libc::MADV_REMOVE) });
 }
 
 impl Drop for Mapping {

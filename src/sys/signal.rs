@@ -5,7 +5,7 @@ use super::fd::{Fd, owned};
 use super::{fork, proc};
 use crate::error::Result;
 
-pub(crate) use libc::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+pub(crate) use libc::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGURG};
 
 fn set_of(signals: &[i32]) -> libc::sigset_t {
     let mut set = core::mem::MaybeUninit::zeroed();

@@ -21,6 +21,12 @@ pub(crate) fn pair() -> Result<(Fd, Fd)> {
     Ok((one.above_standard()?, other.above_standard()?))
 }
 
+/// Ends the connection for both ends, and for all copies of either: each polls as readable.
+pub(crate) fn shut(socket: i32) {
+    // SAFETY: no pointers.
+    let _ = errno::preserve(|| unsafe { libc::shutdown(socket, libc::SHUT_RDWR) });
+}
+
 /// An end of nothing: it cannot send or receive, and polls as ready.
 pub(super) fn unconnected() -> Result<Fd> {
     // SAFETY: no pointers.

@@ -53,8 +53,8 @@
  * Ownership. forq_mutex, forq_semaphore, forq_condvar, forq_event, forq_barrier and forq_backoff are used in place, and
  * forq_process and forq_connection are declared by the caller: all bytes zero is a free mutex, a semaphore without permits, a condition variable
  * without waiters, an event that is not set, a barrier that must be initialised first, a fresh back-off, no process, no connection. A
- * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. forq_queue and forq_pool are opaque: _new makes one, _free ends this process's use of it, and
- * _free(NULL) does nothing. No call uses the heap.
+ * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. All other types are opaque: what makes
+ * one is in its own words, _free ends this process's use of it, and _free(NULL) does nothing. No call uses the heap.
  *
  * Threads, forks, signals.
  *     object          threads of one process    processes                     child of a fork
@@ -74,6 +74,8 @@
  *     forq_queue      yes                       yes                       may use it, by its own copy of the handle
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
  *     forq_pool       yes                       the one that made it          -EPERM, but for _free
+ *     forq_result     yes                       the one that made the pool    -EPERM, but for _free
+ *     forq_stream     yes                       the one that made the pool    -EPERM, but for _free
  * A child of vfork or of a raw clone calls nothing of forq. All users of an object share one PID namespace.
  * In a signal handler only forq_strerror, forq_semaphore_release, forq_event_set, forq_event_is_set and forq_process_signal
  * may be called. Nothing unwinds into C.

@@ -1,0 +1,117 @@
+//! What becomes of a job's results: copied out, with each item's status.
+
+use core::ops::Range;
+
+use super::control::Fields;
+use super::flight::Ticket;
+use super::host::Host;
+use super::job::{Sink, Tally};
+use super::message;
+use super::status::{FAILED, PANICKED, RETRY, TaskError, TaskStatus};
+use super::word::{ChunkWord, Stage};
+use crate::sys::atomic::Ordering;
+
+impl Host {
+    /// Copies out what is done, and says of each item how it ended.
+    ///
+    /// # Safety
+    /// The sink must have room for all; every chunk must be done or cancelled.
+    pub(super) unsafe fn collect(&self, sink: &mut Sink<'_>, ticket: &Ticket, rest: TaskStatus) -> Tally {
+        let fields = &ticket.fields;
+        let mut tally = Tally::default();
+        // Items that are OK and not yet copied, in one piece.
+        let mut good = 0..0;
+        for (chunk, word) in self.words(ticket).iter().enumerate() {
+            let word = ChunkWord(word.load(Ordering::Acquire));
+            let items = fields.chunk(chunk as u32);
+            let done = match word.stage() {
+                Stage::Done => items.end,
+                _ => items.start + (word.start() as usize).min(items.len()),
+            };
+            let mut looked_at = items.start;
+            if !word.is_dirty() {
+                // SAFETY: by contract.
+                unsafe { self.accept(sink, fields, &mut good, items.start..done) };
+                looked_at = done;
+            }
+            for item in looked_at..items.end {
+                let mut status = rest;
+                if item < done {
+                    // SAFETY: written by the chunk's worker or the supervisor.
+                    let written = unsafe { self.shared.status(fields, item).read() };
+                    status = if written.kind == RETRY { rest } else { written };
+                }
+                if status.is_ok() {
+                    // SAFETY: by contract.
+                    unsafe { self.accept(sink, fields, &mut good, item..item + 1) };
+                    continue;
+                }
+                if status.kind == FAILED && fields.task != 0 {
+                    // A C function that returned a code has written its output all the same.
+                    // SAFETY: by contract.
+                    unsafe { self.copy_out(sink, fields, item..item + 1) };
+                }
+                if tally.failed == 0 {
+                    tally.error = self.error_of(ticket, item, status);
+                }
+                if let Some(errors) = &mut sink.errors
+                    && let Some(error) = self.error_of(ticket, item, status)
+                {
+                    errors(item, error);
+                }
+                tally.failed += 1;
+                tally.first.get_or_insert((item, status));
+                if !sink.statuses.is_null() {
+                    // SAFETY: room for all items, by contract.
+                    unsafe { sink.statuses.add(item).write(status) };
+                }
+            }
+        }
+        // SAFETY: by contract.
+        unsafe { self.copy_out(sink, fields, good) };
+        tally
+    }
+
+    /// Why an item did not succeed, if it did not, with what it said.
+    pub(super) fn error_of(&self, ticket: &Ticket, item: usize, status: TaskStatus) -> Option<TaskError> {
+        if status.kind == FAILED && status.code == PANICKED {
+            // SAFETY: the job is ours until it is withdrawn.
+            let said = unsafe { message::find(&self.shared, &ticket.fields, item) };
+            if let Some(message) = said {
+                return Some(TaskError::Panicked(message));
+            }
+        }
+        status.error()
+    }
+
+    /// Adds items to those that are OK.
+    ///
+    /// # Safety
+    /// As [`Host::collect`].
+    unsafe fn accept(&self, sink: &Sink<'_>, fields: &Fields, good: &mut Range<usize>, items: Range<usize>) {
+        if !sink.statuses.is_null() {
+            for item in items.clone() {
+                // SAFETY: room for all items, by contract.
+                unsafe { sink.statuses.add(item).write(TaskStatus::OK) };
+            }
+        }
+        if good.end == items.start {
+            good.end = items.end;
+        } else {
+            // SAFETY: by contract.
+            unsafe { self.copy_out(sink, fields, core::mem::replace(good, items)) };
+        }
+    }
+
+    /// # Safety
+    /// As [`Host::collect`].
+    unsafe fn copy_out(&self, sink: &Sink<'_>, fields: &Fields, items: Range<usize>) {
+        let size = fields.output_size;
+        if size == 0 || items.is_empty() || sink.outputs.is_null() {
+            return;
+        }
+        let from = self.shared.arena(fields.outputs + items.start * size);
+        // SAFETY: both have room for all items.
+        unsafe { from.copy_to_nonoverlapping(sink.outputs.add(items.start * size), items.len() * size) };
+    }
+}
