@@ -19,6 +19,8 @@ const MAX_CAPACITY: usize = 1 << 31;
 
 /// What slots are side by side for.
 const LINE: usize = 64;
+/// Lines of small messages that are fetched before they are needed.
+const AHEAD: usize = 3 * LINE;
 
 /// The head of a queue.
 #[repr(C, align(64))]
@@ -52,6 +54,8 @@ pub(super) struct Geometry {
     pub(super) stride: usize,
     /// Bytes in all.
     pub(super) size: usize,
+    /// Bytes from a slot to the one that is fetched when the slot has been used.
+    pub(super) ahead: usize,
 }
 
 impl Geometry {
@@ -62,11 +66,13 @@ impl Geometry {
             let slots = u32::try_from(capacity).ok().filter(|_| (1..=MAX_CAPACITY).contains(&capacity))?;
             let stride = stride(message_size)?;
             let size = stride.checked_mul(capacity)?.checked_add(size_of::<Header>())?;
+            let ahead = stride.max(AHEAD);
             (size <= isize::MAX as usize).then_some(Self {
                 capacity: slots,
                 message_size: length,
                 stride,
                 size,
+                ahead,
             })
         };
         checked().ok_or(Error::InvalidArgument)

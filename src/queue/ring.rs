@@ -14,6 +14,7 @@ use super::statistics::QueueStatistics;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
+use crate::sys::cpu;
 use crate::sys::futex;
 use crate::sys::thread::{self, Thread};
 
@@ -226,6 +227,8 @@ impl Ring {
         let committed = Word::new(turn.word.sequence().wrapping_add(1), length);
         // SAFETY: as in `word_at`. Release pairs with the Acquire of `look`.
         unsafe { &*turn.slot.cast::<AtomicU64>() }.store(committed.0, Ordering::Release);
+        // A locked instruction waits for the stores before it: so the line must be there when its turn comes.
+        cpu::prefetch_to_write(turn.slot.wrapping_add(self.geometry.ahead));
         self.step::<R>(turn.position);
     }
 

@@ -113,6 +113,18 @@ fn time_pauses(rounds: u64) -> u64 {
     clock::now() - before
 }
 
+/// Asks for a cache line that will be written soon, wherever the address points, also nowhere.
+#[inline(always)]
+pub(crate) fn prefetch_to_write(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which neither faults nor changes anything; processors without it ignore it.
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// Lets another process run on this CPU.
 pub(crate) fn yield_now() {
     // SAFETY: no arguments; cannot fail on Linux.
