@@ -170,7 +170,7 @@ mod tests {
             (usize::MAX, usize::MAX),
         ] {
             let allowed = size <= u32::MAX as usize && capacity <= MAX_CAPACITY && capacity * size != 0;
-            let fits = allowed && (capacity as u128) * (size as u128) < isize::MAX as u128;
+            let fits = allowed && (capacity as u128) * (size as u128 + 72) < isize::MAX as u128;
             assert_eq!(Geometry::new(capacity, size).is_ok(), fits, "{capacity} {size}");
         }
         assert_eq!(Geometry::new(3, 8).unwrap().size, 384 + 3 * 16);
