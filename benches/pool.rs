@@ -1,8 +1,11 @@
-//! The pool beside what its parts cost bare: forked processes, futex round trips.
+//! The pool beside other pools (Python's, a pool of forks and sockets in C, threads of rayon and OpenMP as yardsticks), and beside what its parts
+//! cost bare: forked processes, futex round trips.
 //!
 //! `cargo bench --bench pool`: first tables of paired rounds (`ROUNDS` sets their number), then criterion's
 //! own samples. Every run checks its results.
 
+#[path = "peers/pools.rs"]
+mod pools;
 mod support;
 
 use std::hint::black_box;
@@ -11,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use forq::{Pool, Process, Shared};
+use rayon::prelude::*;
 use support::{Peer, paired, pin, setting, together};
 
 const MILLION: usize = 1_000_000;
@@ -58,14 +62,28 @@ fn tables(pool: &Pool) {
     let inputs: Vec<u64> = (0..MILLION as u64).collect();
     let mut outputs = vec![0; MILLION];
     let mut serial = vec![0; MILLION];
+    let mut others = pools::Pools::start();
+    let best = best_chunk(&mut others);
     let milliseconds = |started: Instant| started.elapsed().as_secs_f64() * 1e3;
-    let mut peers: [Peer<'_>; 2] = [
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
+    let mut in_threads = vec![0; MILLION];
+    let (mut pure, forq) = (
+        vec![0; MILLION],
+        Box::new(|| {
+            let started = Instant::now();
+            pool.batch().map_into(|x| x.wrapping_mul(*x), &inputs, &mut outputs).expect("a map");
+            assert_eq!(outputs[999_999], 999_998_000_001);
+            milliseconds(started)
+        }),
+    );
+    let mut peers: Vec<Peer<'_>> = vec![
+        ("forq, 2 workers", forq),
         (
-            "forq, 2 workers",
+            "forq map_pure",
             Box::new(|| {
                 let started = Instant::now();
-                pool.batch().map_into(|x| x.wrapping_mul(*x), &inputs, &mut outputs).expect("a map");
-                assert_eq!(outputs[999_999], 999_998_000_001);
+                pool.batch().map_pure_into(|x| x.wrapping_mul(*x), &inputs, &mut pure).expect("a map");
+                assert_eq!(pure[999_999], 999_998_000_001);
                 milliseconds(started)
             }),
         ),
@@ -79,13 +97,187 @@ fn tables(pool: &Pool) {
                 milliseconds(started)
             }),
         ),
+        (
+            "rayon, 2 threads",
+            Box::new(|| {
+                let started = Instant::now();
+                threads.install(|| {
+                    inputs.par_iter().map(|x| x.wrapping_mul(*x)).collect_into_vec(&mut in_threads)
+                });
+                milliseconds(started)
+            }),
+        ),
     ];
+    let tiny = format!("tiny {best}");
+    if let Some(peer) = &mut others.fork {
+        peers.push(("C, forks and sockets", Box::new(move || peer.sample(&tiny) / 1e6)));
+    }
+    if let Some(peer) = &mut others.openmp {
+        peers.push(("OpenMP, 2 threads, static", Box::new(|| peer.sample("tiny 0") / 1e6)));
+    }
+    if let Some(peer) = &mut others.python {
+        peers.push(("Python Pool.map", Box::new(|| peer.sample("tiny 0") / 1e6)));
+    }
     paired("map of x * x over 10^6 u64", "ms (less is better)", rounds, &mut peers);
+    drop(peers);
+    one_by_one(pool, &mut others, rounds);
+    small(pool, &mut others, rounds);
+    drop(others);
     overhead(pool, rounds);
+    efficiency(pool, "10^5 items of 10 us", ITEMS, ten_microseconds(), rounds.min(7));
+    efficiency(pool, "200 items of 10 ms", 200, ten_microseconds() * 1000, rounds.min(5));
+    scale(rounds.min(5));
     for (title, cpus) in [("one CPU", [0, 0]), ("two CPUs", [0, 1])] {
         apply(title, cpus, rounds);
     }
     rest(pool);
+}
+
+/// The chunk with which the pool in C is fastest.
+fn best_chunk(others: &mut pools::Pools) -> usize {
+    let Some(peer) = &mut others.fork else { return 0 };
+    let mut fastest =
+        |chunk: usize| (0..5).map(|_| peer.sample(&format!("tiny {chunk}"))).fold(f64::MAX, f64::min);
+    let chunks = [1000, 2000, 4000, 8000, 16_000, 31_250, 62_500, 125_000, 250_000, 500_000];
+    let best = chunks
+        .into_iter()
+        .map(|chunk| (fastest(chunk), chunk))
+        .min_by(|one, other| one.0.total_cmp(&other.0));
+    best.map_or(0, |(_, chunk)| chunk)
+}
+
+/// Items of 10 us, one by one: the time of each pool over what two workers need without any overhead.
+fn one_by_one(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
+    const COUNT: usize = 20_000;
+    let steps = vec![ten_microseconds(); COUNT];
+    let request = format!("work {} {COUNT} 1", steps[0]);
+    let (c, python) = (request.clone(), format!("work 10000 {COUNT} 1"));
+    let mut peers: Vec<Peer<'_>> = vec![(
+        "forq, chunks of 1",
+        Box::new(|| {
+            let started = Instant::now();
+            pool.batch().chunk_size(1).map(|&steps| work(steps), &steps).expect("a map");
+            started.elapsed().as_secs_f64() * 1e3
+        }),
+    )];
+    if let Some(peer) = &mut others.openmp {
+        peers.push(("OpenMP, dynamic 1", Box::new(move || peer.sample(&request) / 1e6)));
+    }
+    if let Some(peer) = &mut others.fork {
+        peers.push(("C, forks and sockets", Box::new(move || peer.sample(&c) / 1e6)));
+    }
+    if let Some(peer) = &mut others.python {
+        peers.push(("Python imap, chunksize 1", Box::new(move || peer.sample(&python) / 1e6)));
+    }
+    paired(
+        "20,000 items of 10 us one by one",
+        "ms, 100 without overhead (less is better)",
+        rounds.min(7),
+        &mut peers,
+    );
+}
+
+/// `apply`, and start and stop, as they are used: not pinned.
+fn small(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
+    const APPLIES: u64 = 500;
+    let mut peers: Vec<Peer<'_>> = vec![(
+        "forq apply",
+        Box::new(|| {
+            let started = Instant::now();
+            for x in 0..APPLIES {
+                assert_eq!(pool.apply(|x| x * x, &x).expect("an apply"), x * x);
+            }
+            started.elapsed().as_secs_f64() / APPLIES as f64 * 1e6
+        }),
+    )];
+    let per = |nanos: f64| nanos / APPLIES as f64 / 1e3;
+    if let Some(peer) = &mut others.fork {
+        peers.push(("C, forks and sockets", Box::new(move || per(peer.sample("apply 500")))));
+    }
+    if let Some(peer) = &mut others.python {
+        peers.push(("Python Pool.apply", Box::new(move || per(peer.sample("apply 500")))));
+    }
+    paired("apply", "us (less is better)", rounds, &mut peers);
+    drop(peers);
+    let mut peers: Vec<Peer<'_>> = vec![
+        (
+            "forq start + stop",
+            Box::new(|| {
+                let started = Instant::now();
+                drop(Pool::new(2).expect("a pool"));
+                started.elapsed().as_secs_f64() * 1e6
+            }),
+        ),
+        (
+            "forq start",
+            Box::new(|| {
+                let started = Instant::now();
+                let pool = Pool::new(2).expect("a pool");
+                let taken = started.elapsed().as_secs_f64() * 1e6;
+                drop(pool);
+                taken
+            }),
+        ),
+        (
+            "three forks, one by one",
+            Box::new(|| {
+                let started = Instant::now();
+                for _ in 0..3 {
+                    let mut child = Process::spawn(|| ()).expect("a process");
+                    child.join().expect("a child");
+                }
+                started.elapsed().as_secs_f64() * 1e6
+            }),
+        ),
+    ];
+    if let Some(peer) = &mut others.fork {
+        peers.push(("C, forks and sockets", Box::new(|| peer.sample("start") / 1e3)));
+    }
+    if let Some(peer) = &mut others.python {
+        peers.push(("Python Pool", Box::new(|| peer.sample("start") / 1e3)));
+    }
+    paired("a pool of 2", "us (less is better)", rounds, &mut peers);
+}
+
+/// What part of the throughput of two bare processes, which do half each, the pool reaches in chunks of its own choice.
+fn efficiency(pool: &Pool, title: &str, count: usize, steps: u32, rounds: usize) {
+    let steps = vec![steps; count];
+    let mut parts = Vec::new();
+    for round in 0..=rounds {
+        let (_, bare) =
+            together(2, |_| steps[..count / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
+        let started = Instant::now();
+        pool.map(|&steps| work(steps), &steps).expect("a map");
+        if round > 0 {
+            parts.push(bare.as_secs_f64() / started.elapsed().as_secs_f64());
+        }
+    }
+    println!(
+        "\n{title}, default chunks, 2 workers: {:.4} of two bare processes, median of {rounds}",
+        support::median(&parts)
+    );
+}
+
+/// Overhead of an item of 10^7 tiny ones, by 64 workers and by 2.
+fn scale(rounds: usize) {
+    let inputs: Vec<u32> = (0..10 * MILLION as u32).collect();
+    let mut outputs = vec![0; inputs.len()];
+    let pools =
+        [("64 workers", Pool::new(64).expect("a pool")), ("2 workers", Pool::new(2).expect("a pool"))];
+    let outputs = std::cell::RefCell::new(&mut outputs);
+    let mut peers: Vec<Peer<'_>> = Vec::new();
+    for (name, pool) in &pools {
+        let (inputs, outputs) = (&inputs, &outputs);
+        peers.push((
+            name,
+            Box::new(move || {
+                let started = Instant::now();
+                pool.batch().map_into(|x| x ^ 0x5555, inputs, &mut outputs.borrow_mut()).expect("a map");
+                started.elapsed().as_secs_f64() * 1e9 / inputs.len() as f64
+            }),
+        ));
+    }
+    paired("10^7 tiny items", "ns an item (less is better)", rounds, &mut peers);
 }
 
 /// 10^5 items of 10 us one by one, beside two bare processes that do half each.

@@ -89,6 +89,8 @@ pub use pool::{
     AsyncResult, Batch, Imap, JobStatistics, Numbered, PanicMessage, Pool, PoolBuilder, PoolStatistics,
     Stream, TaskError, WorkerStatistics,
 };
+#[cfg(feature = "std")]
+pub use pool::{fork_map, fork_map_unchecked};
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use queue::{ByteQueue, PutError, Queue, QueueStatistics};
 pub use shared::Shareable;

@@ -212,7 +212,7 @@ pub unsafe extern "C" fn forq_pool_apply(
         let deadline = deadline(timeout_ns)?;
         let job = apply_job(r#fn, input, input_size, output_size)?;
         let outputs = checked(output_out, output_size, 1)?.cast_mut().cast();
-        let mut sink = Sink { outputs, statuses: core::ptr::null_mut(), errors: None };
+        let mut sink = Sink { outputs, ..Sink::NOTHING };
         // SAFETY: by contract.
         let tally = host.enter(|host| unsafe { host.run(&job, &mut sink, deadline) })?;
         if tally.timed_out { Err(out_of_time(timeout_ns)) } else { Ok(tally) }
@@ -307,7 +307,7 @@ pub(super) unsafe fn job_of<'a>(job: *const forq_job) -> Result<(Job, Sink<'a>)>
         ..Job::of_c(given.r#fn.ok_or(Error::InvalidArgument)?)
     };
     let outputs = given.outputs.cast();
-    Ok((job, Sink { outputs, statuses: given.statuses.cast(), errors: None }))
+    Ok((job, Sink { outputs, statuses: given.statuses.cast(), ..Sink::NOTHING }))
 }
 
 /// Takes no new work; workers leave when what is pending is done. Returns 0; -EPERM; -EINVAL.

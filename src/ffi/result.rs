@@ -130,7 +130,7 @@ pub unsafe extern "C" fn forq_result_get(
         let shape = flight.shape();
         is_apply = shape.is_apply;
         checked(outputs_out, shape.output_size, shape.count)?;
-        let mut sink = Sink { outputs: outputs_out.cast(), statuses: statuses_out.cast(), errors: None };
+        let mut sink = Sink { outputs: outputs_out.cast(), statuses: statuses_out.cast(), ..Sink::NOTHING };
         // SAFETY: by contract.
         unsafe { flight.get(&mut sink, deadline(timeout_ns)?) }
     });

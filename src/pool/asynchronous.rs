@@ -101,7 +101,7 @@ impl<T: ?Sized> AsyncResult<T> {
         errors: Option<&mut dyn FnMut(usize, super::TaskError)>,
         deadline: Deadline,
     ) -> Result<Tally> {
-        let mut sink = Sink { outputs, statuses: core::ptr::null_mut(), errors };
+        let mut sink = Sink { outputs, errors, ..Sink::NOTHING };
         // SAFETY: by contract.
         unsafe { self.flight().get(&mut sink, deadline) }
     }

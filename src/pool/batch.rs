@@ -47,7 +47,7 @@ impl<'a> Batch<'a> {
         self
     }
 
-    fn deadline(&self) -> Deadline {
+    pub(super) fn deadline(&self) -> Deadline {
         self.timeout.map_or(Deadline::FOREVER, Deadline::after)
     }
 
@@ -204,7 +204,7 @@ impl<'a> Batch<'a> {
         if job.count != outputs.len() || job.output_size != size_of::<R>() {
             return Err(crate::Error::InvalidArgument);
         }
-        let mut sink = Sink { outputs: outputs.as_mut_ptr().cast(), statuses: core::ptr::null_mut(), errors };
+        let mut sink = Sink { outputs: outputs.as_mut_ptr().cast(), errors, ..Sink::NOTHING };
         let deadline = self.deadline();
         // SAFETY: the outputs are as many and as large as the job's, whose maker vouched for its inputs and runner.
         self.pool.host().enter(|host| unsafe { host.run(&job, &mut sink, deadline) })

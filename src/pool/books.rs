@@ -54,6 +54,9 @@ pub(crate) struct Books {
     live: usize,
     /// How often the supervisor had given the arena's pages back when this was last looked at.
     trimmed: u64,
+    /// Pages have been made present, and the supervisor, which gives them back later, may sleep without a clock: who takes
+    /// this back must wake it.
+    pub(super) wants_tidying: bool,
 }
 
 /// What came of a try to get a slot.
@@ -77,6 +80,7 @@ impl Books {
             queued: 0,
             live: 0,
             trimmed: 0,
+            wants_tidying: false,
         })
     }
 
@@ -131,8 +135,8 @@ impl Books {
         let Some(extent) = self.arena.allocate(size)? else { return Ok(None) };
         match self.arena.populate(extent.offset, needed) {
             Ok(new) => {
-                if new {
-                    shared.control().has_pages.store(1, Ordering::SeqCst);
+                if new && shared.control().has_pages.swap(1, Ordering::SeqCst) == 0 {
+                    self.wants_tidying = true;
                 }
             }
             Err(error) => {

@@ -88,7 +88,13 @@ impl Host {
     ///
     /// # Safety
     /// As [`Host::collect`].
-    unsafe fn accept(&self, sink: &Sink<'_>, fields: &Fields, good: &mut Range<usize>, items: Range<usize>) {
+    unsafe fn accept(
+        &self,
+        sink: &mut Sink<'_>,
+        fields: &Fields,
+        good: &mut Range<usize>,
+        items: Range<usize>,
+    ) {
         if !sink.statuses.is_null() {
             for item in items.clone() {
                 // SAFETY: room for all items, by contract.
@@ -105,8 +111,17 @@ impl Host {
 
     /// # Safety
     /// As [`Host::collect`].
-    unsafe fn copy_out(&self, sink: &Sink<'_>, fields: &Fields, items: Range<usize>) {
+    unsafe fn copy_out(&self, sink: &mut Sink<'_>, fields: &Fields, items: Range<usize>) {
         let size = fields.output_size;
+        if let Some(take) = &mut sink.take {
+            for item in items.clone() {
+                // SAFETY: the item's output, which nobody writes any more.
+                let output = unsafe {
+                    core::slice::from_raw_parts(self.shared.arena(fields.outputs + item * size), size)
+                };
+                take(item, output);
+            }
+        }
         if size == 0 || items.is_empty() || sink.outputs.is_null() {
             return;
         }

@@ -111,8 +111,14 @@ impl Host {
         let mut tries = 0;
         loop {
             let patient = tries < PATIENCE;
-            let reserved =
-                self.books(|books| books.reserve(&self.shared, layout.size, layout.needed, held, patient))??;
+            let (reserved, wake) = self.books(|books| {
+                let reserved = books.reserve(&self.shared, layout.size, layout.needed, held, patient);
+                (reserved, core::mem::take(&mut books.wants_tidying))
+            })?;
+            if wake {
+                self.command();
+            }
+            let reserved = reserved?;
             if let Reserved::Slot(index, extent) = reserved {
                 let generation = self.shared.job(index).generation.load(Ordering::Relaxed).wrapping_add(1);
                 let fields = layout.at(extent.offset);

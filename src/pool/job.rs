@@ -36,6 +36,9 @@ pub(crate) struct Job {
     pub(crate) is_apply: bool,
 }
 
+/// Given the number of an item and its output.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(usize, &[u8]);
+
 /// Where results go.
 pub(crate) struct Sink<'a> {
     /// Room for all; null: not wanted.
@@ -44,6 +47,14 @@ pub(crate) struct Sink<'a> {
     pub(crate) statuses: *mut TaskStatus,
     /// Told of each item that did not succeed.
     pub(crate) errors: Option<&'a mut dyn FnMut(usize, TaskError)>,
+    /// Given the output of each item that did.
+    pub(crate) take: Option<Take<'a>>,
+}
+
+impl Sink<'_> {
+    /// Nothing is wanted.
+    pub(crate) const NOTHING: Self =
+        Self { outputs: core::ptr::null_mut(), statuses: core::ptr::null_mut(), errors: None, take: None };
 }
 
 /// How a job ended.

@@ -9,6 +9,8 @@ mod asynchronous;
 mod batch;
 mod books;
 mod builder;
+#[cfg(feature = "std")]
+mod bytes;
 #[cfg(feature = "capi")]
 mod c_task;
 mod closure;
@@ -18,6 +20,7 @@ mod control;
 mod descriptors;
 mod extents;
 mod flight;
+mod fork_map;
 pub(crate) mod host;
 mod imap;
 pub(crate) mod job;
@@ -28,6 +31,7 @@ pub(crate) mod result;
 mod run;
 mod set;
 mod settle;
+mod star;
 mod statistics;
 pub(crate) mod status;
 pub(crate) mod stream;
@@ -44,6 +48,8 @@ use bytemuck::Pod;
 pub use asynchronous::AsyncResult;
 pub use batch::Batch;
 pub use builder::PoolBuilder;
+#[cfg(feature = "std")]
+pub use fork_map::{fork_map, fork_map_unchecked};
 pub use imap::{Imap, Numbered, Stream};
 pub use statistics::{JobStatistics, PoolStatistics, WorkerStatistics};
 pub use status::{PanicMessage, TaskError};

@@ -27,6 +27,9 @@ pub(super) const RETRY: u32 = 5;
 pub(super) const PANICKED: i32 = i32::MIN;
 /// The code of an item whose result was larger than its bound.
 pub(super) const TOO_LARGE: i32 = i32::MIN + 1;
+/// The code of an item whose input or result could not be serialised.
+#[cfg(feature = "serde")]
+pub(super) const NOT_SERIALISABLE: i32 = i32::MIN + 2;
 /// Bytes that are kept of what a panic said.
 pub(super) const PANIC_TEXT: usize = 94;
 
@@ -86,6 +89,8 @@ impl TaskStatus {
         match (self.kind, self.code) {
             (OK, _) => None,
             (FAILED, PANICKED) => Some(TaskError::Panicked(PanicMessage::NONE)),
+            #[cfg(feature = "serde")]
+            (FAILED, NOT_SERIALISABLE) => Some(TaskError::NotSerialisable),
             (FAILED, TOO_LARGE) => Some(TaskError::TooLarge),
             (FAILED, code) => Some(TaskError::Failed(code)),
             (CRASHED, code) if code > 0 => Some(TaskError::Signaled(code)),
@@ -104,6 +109,9 @@ pub enum TaskError {
     Panicked(PanicMessage),
     /// Its result was larger than the bound it was given.
     TooLarge,
+    /// Its input could not be read, or its result not be written (feature `serde`).
+    #[cfg(feature = "serde")]
+    NotSerialisable,
     /// A C function returned this code.
     Failed(i32),
     /// This signal ended its worker: a fault of its own, or somebody's `kill`.
@@ -121,6 +129,8 @@ impl core::fmt::Display for TaskError {
         match self {
             Self::Panicked(message) if message.as_str().is_empty() => f.write_str("panicked"),
             Self::Panicked(message) => write!(f, "panicked: {}", message.as_str()),
+            #[cfg(feature = "serde")]
+            Self::NotSerialisable => f.write_str("has an input or a result that cannot be serialised"),
             Self::TooLarge => f.write_str("gave a result larger than its bound"),
             Self::Failed(code) => write!(f, "failed with code {code}"),
             Self::Signaled(signal) => write!(f, "crashed its worker with signal {signal}"),

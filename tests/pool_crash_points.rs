@@ -1,0 +1,310 @@
+//! The pool's processes killed, or stopped, before each instruction of what they do: stepped by ptrace.
+//!
+//! Every so many instructions by default; `FORQ_EVERY=1 cargo test --release --test pool_crash_points` takes each one.
+//! Linux on x86_64 and aarch64: where processes cannot be stepped, nothing is shown, and said so.
+
+mod support;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use forq::{AsyncResult, Error, Pool, Shared, TaskError};
+use support::{eventually, is_asleep, is_running, send};
+
+fn main() {
+    support::run(&[
+        ("a_worker_killed_at_any_instruction_costs_one_item", worker_once),
+        ("a_worker_killed_at_any_instruction_costs_nothing_where_items_are_tried_again", worker_again),
+        ("a_worker_of_a_stream_killed_at_any_instruction_costs_one_item", stream),
+        ("a_worker_killed_at_any_instruction_of_its_retirement_costs_nothing", retiring),
+        ("a_worker_stopped_at_any_instruction_takes_nothing_that_came_later", stopped),
+        ("a_supervisor_killed_at_any_instruction_ends_what_is_pending", supervisor),
+    ]);
+}
+
+const ITEMS: usize = 6;
+
+forq::shareable! {
+    struct Counts {
+        runs: [AtomicU32; ITEMS],
+    }
+}
+
+static COUNTS: OnceLock<Shared<Counts>> = OnceLock::new();
+
+fn counts() -> &'static [AtomicU32; ITEMS] {
+    &COUNTS.get_or_init(|| Shared::new(Counts { runs: [const { AtomicU32::new(0) }; ITEMS] }).unwrap()).runs
+}
+
+/// How many instructions lie between two kills.
+fn every(default: usize) -> usize {
+    let default = if cfg!(debug_assertions) { default * 8 } else { default };
+    std::env::var("FORQ_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(default)
+}
+
+/// A process that is stepped.
+struct Tracee(i32);
+
+impl Tracee {
+    /// Stops a process that sleeps.
+    fn attach(pid: u32) -> Self {
+        eventually("it sleeps", || is_asleep_anywhere(pid));
+        let tracee = Self(pid as i32);
+        tracee.request(libc::PTRACE_SEIZE);
+        tracee.request(libc::PTRACE_INTERRUPT);
+        assert!(tracee.stopped(Duration::from_secs(30)), "it stops");
+        tracee
+    }
+
+    fn request(&self, request: libc::c_uint) {
+        // SAFETY: of the requests made here none has a place in our memory.
+        let result = unsafe { libc::ptrace(request, self.0, 0, 0) };
+        assert!(result == 0, "ptrace: {}", std::io::Error::last_os_error());
+    }
+
+    fn stopped(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut status = 0;
+            // SAFETY: a place for the result.
+            match unsafe { libc::waitpid(self.0, &mut status, libc::__WALL | libc::WNOHANG) } {
+                0 if Instant::now() > deadline => return false,
+                0 => std::hint::spin_loop(),
+                pid => {
+                    assert_eq!(pid, self.0);
+                    assert!(libc::WIFSTOPPED(status), "it ended: {status:#x}");
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Executes so many instructions; how many it were until it fell asleep.
+    fn step(&self, count: usize) -> usize {
+        for done in 0..count {
+            self.request(libc::PTRACE_SINGLESTEP);
+            if !self.stopped(Duration::from_millis(20)) {
+                return done;
+            }
+        }
+        count
+    }
+
+    fn kill(self) {
+        send(self.0 as u32, libc::SIGKILL);
+        // The parent learns of it when we have.
+        // SAFETY: no place for the result.
+        while unsafe { libc::waitpid(self.0, std::ptr::null_mut(), libc::__WALL) } == self.0 {}
+    }
+
+    /// Lets it go on. It may be asleep: then it is stopped first.
+    fn release(self) {
+        self.request(libc::PTRACE_DETACH);
+    }
+}
+
+fn is_asleep_anywhere(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+}
+
+fn worker_of(pool: &Pool, index: usize, before: u32) -> u32 {
+    let pid = || pool.worker_statistics(index).unwrap().pid as u32;
+    eventually("there is a worker, at rest", || pid() != 0 && pid() != before && is_asleep(pid()));
+    pid()
+}
+
+fn task(&x: &u32) -> u32 {
+    COUNTS.get().unwrap().runs[x as usize].fetch_add(1, Ordering::Relaxed);
+    x + 100
+}
+
+const INPUTS: [u32; ITEMS] = [0, 1, 2, 3, 4, 5];
+
+/// Kills the only worker before instruction 0, n, 2n .. of a job that `begin` hands out, and has `check` look at what came of it.
+fn kill_worker<J>(pool: &Pool, stride: usize, begin: impl Fn() -> J, check: impl Fn(J, usize)) {
+    let (mut at, mut before, mut kills) = (0, 0, 0);
+    loop {
+        let worker = worker_of(pool, 0, before);
+        counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
+        let tracee = Tracee::attach(worker);
+        let job = begin();
+        let done = tracee.step(at);
+        tracee.kill();
+        check(job, at);
+        kills += 1;
+        if done < at {
+            println!("     {kills} kills in {done} instructions");
+            assert!(done > 300, "that is no job");
+            return;
+        }
+        (before, at) = (worker, at + stride);
+    }
+}
+
+/// Each item ended once: at most one of them by the death of its worker.
+fn check_once(each: &[Result<u32, TaskError>], most_lost: usize, at: usize) {
+    let mut lost = 0;
+    for (x, outcome) in each.iter().enumerate() {
+        let runs = counts()[x].load(Ordering::Relaxed);
+        match outcome {
+            Ok(output) => assert!(*output == x as u32 + 100 && runs == 1, "{at}: item {x} ran {runs} times"),
+            Err(TaskError::Signaled(libc::SIGKILL)) => {
+                assert!(runs <= 1, "{at}: item {x} ran {runs} times");
+                lost += 1;
+            }
+            Err(other) => panic!("{at}: item {x} {other}"),
+        }
+    }
+    assert!(lost <= most_lost, "{at}: {lost} lost: {each:?}");
+}
+
+fn worker_once() {
+    counts();
+    let pool = Pool::new(1).unwrap();
+    let begin = || pool.batch().chunk_size(2).map_async(task, &INPUTS).unwrap();
+    kill_worker(&pool, every(5), begin, |job: AsyncResult<[u32]>, at| {
+        check_once(&job.try_get().unwrap(), 1, at);
+    });
+}
+
+fn worker_again() {
+    counts();
+    let pool = Pool::builder().workers(1).max_attempts(3).build().unwrap();
+    let begin = || pool.batch().chunk_size(3).map_async(task, &INPUTS).unwrap();
+    kill_worker(&pool, every(5), begin, |job: AsyncResult<[u32]>, at| {
+        assert_eq!(job.get().unwrap(), [100, 101, 102, 103, 104, 105], "{at}");
+        let runs = counts().iter().map(|runs| runs.load(Ordering::Relaxed));
+        assert!(runs.clone().all(|runs| runs >= 1) && runs.sum::<u32>() <= ITEMS as u32 + 1, "{at}");
+    });
+}
+
+fn stream() {
+    counts();
+    let pool = Pool::new(1).unwrap();
+    let stream = pool.stream(task, 4, false).unwrap();
+    let begin = || INPUTS[..4].iter().for_each(|x| stream.put(x).unwrap());
+    kill_worker(&pool, every(5), begin, |(), at| {
+        let mut each = [Err(TaskError::Cancelled); 4];
+        for _ in 0..4 {
+            let (number, result) = stream.next().unwrap().unwrap();
+            let place = &mut each[number as usize % 4];
+            assert_eq!(std::mem::replace(place, result), Err(TaskError::Cancelled), "{at}: twice");
+        }
+        check_once(&each, 1, at);
+    });
+}
+
+fn retiring() {
+    counts();
+    // It leaves in the middle of the only chunk.
+    let pool = Pool::builder().workers(1).max_tasks_per_worker(4).build().unwrap();
+    let (mut at, stride) = (0, every(7));
+    let mut before = 0;
+    loop {
+        let worker = worker_of(&pool, 0, before);
+        counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
+        let tracee = Tracee::attach(worker);
+        let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
+        let mut left = false;
+        for _ in 0..at {
+            tracee.request(libc::PTRACE_SINGLESTEP);
+            let mut status = 0;
+            // SAFETY: a place for the result.
+            while unsafe { libc::waitpid(tracee.0, &mut status, libc::__WALL) } != tracee.0 {}
+            if !libc::WIFSTOPPED(status) {
+                left = true;
+                break;
+            }
+        }
+        if !left {
+            tracee.kill();
+        }
+        check_once(&job.try_get().unwrap(), 1, at);
+        if left {
+            return;
+        }
+        // The next job is for a fresh worker: the replacement may have run a part of this one.
+        let used = worker_of(&pool, 0, worker);
+        send(used, libc::SIGKILL);
+        (before, at) = (used, at + stride);
+    }
+}
+
+fn stopped() {
+    counts();
+    let pool = Pool::new(2).unwrap();
+    let (mut at, stride) = (0, every(5));
+    loop {
+        let (stepped, other) = (worker_of(&pool, 0, 0), worker_of(&pool, 1, 0));
+        counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
+        send(other, libc::SIGSTOP);
+        let tracee = Tracee::attach(stepped);
+        let first = pool.batch().chunk_size(1).map_async(task, &INPUTS[..2]).unwrap();
+        let done = tracee.step(at);
+        // While it stands there, slots and memory are used again and again by others.
+        send(other, libc::SIGCONT);
+        for round in 0..4u64 {
+            assert_eq!(pool.apply(|x| x * 2, &round), Ok(round * 2), "{at}");
+            let more = pool.batch().chunk_size(1).map(|x| x + 7, &[round, round + 1, round + 2]);
+            assert_eq!(more.unwrap(), [round + 7, round + 8, round + 9], "{at}");
+        }
+        if done == at {
+            tracee.release();
+        } else {
+            // It sleeps: stopped first.
+            tracee.request(libc::PTRACE_INTERRUPT);
+            assert!(tracee.stopped(Duration::from_secs(30)));
+            tracee.release();
+        }
+        check_once(&first.try_get().unwrap(), 0, at);
+        assert_eq!(pool.map(|x| x + 1, &[1u8; 20]).unwrap(), [2; 20]);
+        if done < at {
+            assert!(done > 300, "that is no job");
+            assert_eq!(pool.statistics().replaced, 0);
+            return;
+        }
+        at += stride;
+    }
+}
+
+fn parent_of(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+fn supervisor() {
+    let (mut at, stride) = (0, every(101));
+    loop {
+        let pool = Pool::new(2).unwrap();
+        let worker = worker_of(&pool, 0, 0);
+        let forever = |_: &u8| -> u8 {
+            loop {
+                std::thread::sleep(Duration::from_secs(1000));
+            }
+        };
+        let supervisor = parent_of(worker);
+        let job = pool.batch().chunk_size(1).map_async(forever, &[0; 5]).unwrap();
+        eventually("it is under way", || !is_asleep(worker));
+        let tracee = Tracee::attach(supervisor);
+        send(worker, libc::SIGKILL);
+        let done = tracee.step(at);
+        tracee.kill();
+        let started = Instant::now();
+        let each = job.try_get().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(10), "{at}");
+        assert!(each.iter().all(|item| *item == Err(TaskError::Signaled(libc::SIGKILL))), "{at}: {each:?}");
+        assert_eq!(pool.apply(|x| x + 1, &1u8), Err(Error::ChildLost), "{at}");
+        let workers: Vec<u32> =
+            (0..2).map(|index| pool.worker_statistics(index).unwrap().pid as u32).collect();
+        drop(pool);
+        eventually("nobody is left", || !workers.iter().any(|&pid| pid != 0 && is_running(pid)));
+        if done < at {
+            println!("     {} kills in {done} instructions", at / stride + 1);
+            assert!(done > 1000, "that is no funeral");
+            return;
+        }
+        at += stride;
+    }
+}
