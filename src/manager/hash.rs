@@ -1,7 +1,10 @@
 //! Hashes of keys: multiply and fold, sixteen bytes at a time, under a seed of the manager's, so that nobody can choose keys that fall
 //! together. As wyhash does it (Wang Yi, "wyhash", 2019).
 
+/// Numbers with as many ones as zeros, so that no factor is small, whatever seed and key are.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+const SECOND: u64 = 0xa076_1d64_78bd_642f;
+const LAST: u64 = 0xe703_7ed1_a0b4_28db;
 
 #[inline(always)]
 fn fold(a: u64, b: u64) -> u64 {
@@ -24,14 +27,14 @@ pub(super) fn hash(seed: [u64; 2], key: &[u8]) -> u64 {
     let mut pairs = key.chunks_exact(16);
     for pair in &mut pairs {
         let (first, second) = pair.split_at(8);
-        state = fold(state ^ word(first), seed[1] ^ word(second));
+        state = fold(state ^ word(first) ^ ODD, seed[1] ^ word(second) ^ SECOND);
     }
     let rest = pairs.remainder();
     if !rest.is_empty() {
         let (first, second) = rest.split_at(rest.len().min(8));
-        state = fold(state ^ word(first), seed[1] ^ word(second));
+        state = fold(state ^ word(first) ^ ODD, seed[1] ^ word(second) ^ SECOND);
     }
-    fold(state ^ ODD, seed[1] | 1)
+    fold(state ^ ODD, seed[1] ^ LAST)
 }
 
 #[cfg(test)]
