@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 
 use super::layout::{self, Geometry, Header};
 use super::side::Side;
-use super::slot::{Position, Stage, Word, begins_high, ready_sequence, settled};
+use super::slot::{Position, Stage, Word, begins_high, counted_since, ready_sequence, settled};
 use super::statistics::QueueStatistics;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU64, Ordering};
@@ -247,7 +247,8 @@ impl Ring {
         side.position.store(next.0, Ordering::Relaxed);
         if begins_high(next.lap()) {
             let before = settled(side.high.load(Ordering::Relaxed), from.lap());
-            side.high.store(settled(before, next.lap()), Ordering::Relaxed);
+            // Release pairs with the Acquire of `passed`: who sees it sees the position.
+            side.high.store(settled(before, next.lap()), Ordering::Release);
         }
     }
 
@@ -401,8 +402,10 @@ impl Ring {
         let mut count = 0;
         // Others may pass a whole lap between the two looks; again and again only where a stranger writes.
         for _ in 0..100 {
+            // Before the position, which is written first: so it lags at worst.
+            let high = side.high.load(Ordering::Acquire);
             let Ok((position, _, stage)) = self.look::<R>() else { break };
-            count = position.count(side.high.load(Ordering::Relaxed), self.geometry.capacity);
+            count = position.count(high, self.geometry.capacity);
             match stage {
                 Stage::Passed => return count.wrapping_add(1),
                 Stage::Broken => {}
@@ -422,15 +425,15 @@ impl Ring {
         // Consumers are behind producers: asked first, they cannot be ahead.
         let taken = self.passed::<Consumer>();
         let put = self.passed::<Producer>();
-        usize::try_from(put.wrapping_sub(taken)).unwrap_or(0).min(self.capacity())
+        usize::try_from(counted_since(taken, put)).unwrap_or(0).min(self.capacity())
     }
 
     pub(crate) fn statistics(&self) -> QueueStatistics {
         let header = self.header();
         let first = header.first.load(Ordering::Relaxed);
-        let got = self.passed::<Consumer>().wrapping_sub(first);
+        let got = counted_since(first, self.passed::<Consumer>());
         QueueStatistics {
-            put: self.passed::<Producer>().wrapping_sub(first),
+            put: counted_since(first, self.passed::<Producer>()),
             got,
             lost: header.consumers.lost.load(Ordering::Relaxed),
             full_waits: header.producers.waits.load(Ordering::Relaxed),
