@@ -279,9 +279,14 @@ impl Ring {
         }
         let thread = thread::current();
         let turn = self.begin::<Producer>(thread, deadline)?;
+        if cfg!(forq_fault = "early_commit") {
+            self.commit(&turn, length as u32);
+        }
         // SAFETY: `length` is not above what a slot has room for; nobody else uses a slot whose turn we have.
         unsafe { copy(message, turn.message(), length) };
-        self.commit(&turn, length as u32);
+        if !cfg!(forq_fault = "early_commit") {
+            self.commit(&turn, length as u32);
+        }
         self.leave::<Producer>(thread);
         Ok(())
     }
@@ -298,6 +303,11 @@ impl Ring {
         if length > room {
             self.leave::<Consumer>(thread);
             return Ok(Got::TooLarge(length));
+        }
+        if cfg!(forq_fault = "unordered") && self.is_ready_ahead::<Consumer>(1) {
+            let next = self.slot((turn.position.index() + 1) % self.geometry.capacity);
+            // SAFETY: another slot, which is ours as long as the side is.
+            unsafe { core::ptr::swap_nonoverlapping(turn.message(), next.add(size_of::<Word>()), length) };
         }
         // SAFETY: `length` was checked against what a slot holds, when the word was read, and against the buffer.
         unsafe { copy(turn.message(), buffer, length) };
