@@ -38,6 +38,8 @@ fn main() {
         ("a_call_in_a_signal_handler_is_told_of_a_deadlock", waiting::handler),
         ("a_stopped_idle_consumer_stops_nobody", people::stopped_consumer),
         ("a_stopped_idle_producer_stops_nobody", people::stopped_producer),
+        ("those_behind_a_stopped_consumer_are_woken", people::behind_a_stopped_consumer),
+        ("those_behind_a_stopped_producer_are_woken", people::behind_a_stopped_producer),
         ("a_leader_killed_in_its_sleep_is_followed", people::killed_leader),
         ("a_follower_killed_in_its_sleep_takes_no_wake_up_along", people::killed_follower),
         ("killed_sleepers_of_both_sides_leave_nothing_behind", people::killed_one_after_the_other),

@@ -264,8 +264,17 @@ impl Ring {
     #[cold]
     #[inline(never)]
     pub(super) fn leave_awaited<R: Role>(&self, thread: &Thread) {
-        R::own(self.header()).release();
+        if !R::own(self.header()).release() {
+            R::other(self.header()).relieve();
+        }
         thread.clear_pending();
+    }
+
+    /// Wakes the other side's leader, if it may sleep, while this side is held.
+    pub(super) fn ring_if_awaited<R: Role>(&self) {
+        if !R::own(self.header()).ring_if_awaited() {
+            R::other(self.header()).relieve();
+        }
     }
 
     /// Puts a message of `length` bytes. `MessageSize` if it is too large.
@@ -347,7 +356,7 @@ impl Ring {
             }
             if side.load().has_waiters() {
                 // Whoever waits need not do so until all are put.
-                side.ring_if_awaited();
+                self.ring_if_awaited::<Producer>();
             }
             turn = match self.turn() {
                 Some(turn) => turn,
@@ -395,7 +404,7 @@ impl Ring {
                 break;
             }
             if side.load().has_waiters() {
-                side.ring_if_awaited();
+                self.ring_if_awaited::<Consumer>();
             }
             turn = self.turn();
         }

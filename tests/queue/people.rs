@@ -75,6 +75,49 @@ pub(crate) fn stopped_consumer() {
     }
 }
 
+/// Collects one that has gone well, if there is one.
+fn one_goes(processes: &mut Vec<Process>) -> bool {
+    let gone = processes.iter_mut().position(|one| one.try_join().unwrap().is_some());
+    gone.map(|gone| processes.remove(gone)).is_some_and(|mut gone| gone.join().unwrap().success())
+}
+
+/// Whoever waits behind one that is stopped is woken, by each thing that is done.
+fn behind_a_stopped_one(producers: bool) {
+    let queue = Queue::<u64>::new(1).unwrap();
+    let sleeper = || {
+        let sleeper = if producers { putter(&queue, 1) } else { getter(&queue) };
+        falls_asleep(&sleeper);
+        sleeper
+    };
+    let act = || if producers { queue.get().is_ok() } else { queue.put(1).is_ok() };
+    for _ in 0..10 {
+        if producers {
+            queue.put(0).unwrap();
+        }
+        let mut stopped = sleeper();
+        let mut others = vec![sleeper(), sleeper()];
+        stop(&stopped);
+        for _ in 0..2 {
+            let started = Instant::now();
+            assert!(act());
+            eventually("one of the others goes", || one_goes(&mut others));
+            note_wake(started);
+        }
+        send(stopped.pid(), libc::SIGCONT);
+        assert!(act());
+        assert!(stopped.join().unwrap().success());
+        while queue.try_get().is_ok() {}
+    }
+}
+
+pub(crate) fn behind_a_stopped_consumer() {
+    behind_a_stopped_one(false);
+}
+
+pub(crate) fn behind_a_stopped_producer() {
+    behind_a_stopped_one(true);
+}
+
 pub(crate) fn stopped_producer() {
     let queue = Queue::<u64>::new(1).unwrap();
     queue.put(0).unwrap();
@@ -117,6 +160,8 @@ fn die_asleep(followers: usize, kill_leader: bool) {
         let queue = Queue::<u64>::new(1).unwrap();
         // One more message, or room for one more; unless that is so already.
         let act = || if producers { queue.try_get().is_ok() } else { queue.try_put(7).is_ok() };
+        // Killed before or meanwhile; with so many behind.
+        let mut fastest = [[Duration::MAX; 4]; 2];
         for round in 0..20 {
             if producers {
                 queue.put(0).unwrap();
@@ -138,17 +183,17 @@ fn die_asleep(followers: usize, kill_leader: bool) {
             while !sleepers.is_empty() {
                 let started = Instant::now();
                 act();
-                eventually("one goes", || {
-                    let gone = sleepers.iter_mut().position(|one| one.try_join().unwrap().is_some());
-                    gone.map(|gone| sleepers.remove(gone))
-                        .is_some_and(|mut gone| gone.join().unwrap().success())
-                });
-                note_wake(started);
+                eventually("one goes", || one_goes(&mut sleepers));
+                let fastest = &mut fastest[round % 2][sleepers.len()];
+                *fastest = started.elapsed().min(*fastest);
             }
             while queue.try_get().is_ok() {}
             let told = queue.statistics();
             assert_eq!(told.put, told.got);
         }
+        let woken =
+            fastest.iter().all(|of| of[..followers].iter().all(|&one| one < Duration::from_millis(240)));
+        assert!(woken, "found by looking, not woken: {fastest:?}");
     }
 }
 
