@@ -257,7 +257,7 @@ impl Storm {
     }
 
     /// After all have ended: what is left is taken, and the accounts are closed. `hands`: what the dead may have had, producers and
-    /// consumers. How many messages are missing.
+    /// consumers. How many messages consumers died with.
     fn close(&self, kills: u64, hands: [u64; 2]) -> u64 {
         let keeper = &self.world.workers[2 * MOST - 1];
         keeper.last.iter().for_each(|last| last.store(0, Ordering::Relaxed));
@@ -313,7 +313,7 @@ impl Storm {
         within("lost", 0, told.lost, kills.min(begun - seen));
         // Of what was got, each that is not known to be marked had a consumer that died, or was taken here.
         within("marked", sum(consumers, |worker| &worker.marked) + marks as u64, told.put, hands[1]);
-        begun - seen
+        told.got - seen
     }
 }
 
@@ -371,11 +371,11 @@ fn storm(pairs: usize, line: Line) {
     for watched in &mut all {
         assert!(watched.process.join().unwrap().success());
     }
-    let missing = storm.close(kills, hands);
+    let lost = storm.close(kills, hands);
     let messages: u64 =
         storm.world.workers[..MOST].iter().map(|worker| worker.done.load(Ordering::Relaxed)).sum();
     println!(
-        "     {kills} kills, {messages} messages, {missing} missing, longest without progress {} ms",
+        "     {kills} kills, {messages} messages, {lost} lost with their consumers, longest without progress {} ms",
         longest.as_millis()
     );
 }

@@ -207,7 +207,7 @@ fn record(recorder: &Recorder, queue: &Queue<u64>, sides: [usize; 2], seed: u64)
         (0..sides[0] + sides[1]).map(|worker| spawn(worker, random.below(1 << 31))).collect();
     let mut kills = 0;
     while recorder.count() < OPERATIONS {
-        std::thread::sleep(Duration::from_micros(random.below(400)));
+        std::thread::sleep(Duration::from_micros(random.below(800)));
         let victim = random.below(workers.len() as u64) as usize;
         send(workers[victim].pid(), libc::SIGKILL);
         match workers[victim].join().unwrap() {

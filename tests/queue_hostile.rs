@@ -26,7 +26,7 @@ const USERS: usize = 4;
 /// Whoever does not come out of a call for so long never will.
 const STALL: Duration = Duration::from_secs(20);
 /// What waits last, at most.
-const PATIENCE: Duration = Duration::from_micros(500);
+const PATIENCE: Duration = Duration::from_micros(100);
 
 forq::shareable! {
     struct Watch {
@@ -194,7 +194,7 @@ fn besiege(capacity: usize, message_size: usize, seed: u64) {
     })
     .unwrap();
     let mut random = Random(0x9E37_79B9_7F4A_7C15 + seed);
-    let mut spawn = |index: usize, random: &mut Random| {
+    let spawn = |index: usize, random: &mut Random| {
         let seed = Random(random.below(1 << 31) | 1);
         let (memory, queue, watch) = (&memory, &queue, &watch);
         Process::spawn(move || use_queue(memory, queue, watch, index, seed)).unwrap()

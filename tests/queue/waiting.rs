@@ -58,7 +58,7 @@ pub(crate) fn full() {
         assert_eq!(queue.get(), Ok(0));
         assert!(producer.join().unwrap().success());
         note_wake(started);
-        let last = (0..capacity).map(|_| queue.get().unwrap()).last();
+        let last = (0..capacity).map(|_| queue.get().unwrap()).next_back();
         assert_eq!(last, Some(777));
     }
 }
