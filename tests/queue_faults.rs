@@ -329,6 +329,7 @@ fn storm(pairs: usize, line: Line) {
     let wanted: u64 =
         std::env::var("FORQ_KILLS").ok().and_then(|value| value.parse().ok()).unwrap_or(1000) / 4;
     let storm = Storm::new(line);
+    let panics = support::count_panics();
     let mut seed = 0x9e37_79b9_7f4a_7c15u64 ^ pairs as u64;
     let mut spawn = |index: usize| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -356,6 +357,7 @@ fn storm(pairs: usize, line: Line) {
             all[victim] = spawn(index);
         }
         watch(&storm, &mut all, &mut longest);
+        assert_eq!(panics.load(Ordering::Relaxed), 0, "a worker failed");
     }
     // And now without deaths, quietly: whoever was forgotten stays so.
     storm.world.is_quiet.store(1, Ordering::Relaxed);
@@ -371,6 +373,7 @@ fn storm(pairs: usize, line: Line) {
     for watched in &mut all {
         assert!(watched.process.join().unwrap().success());
     }
+    assert_eq!(panics.load(Ordering::Relaxed), 0, "a worker failed");
     let lost = storm.close(kills, hands);
     let messages: u64 =
         storm.world.workers[..MOST].iter().map(|worker| worker.done.load(Ordering::Relaxed)).sum();

@@ -65,6 +65,7 @@ forq::shareable! {
 struct Recorder {
     head: Shared<Head>,
     records: Shared<[Record]>,
+    panics: &'static AtomicU64,
 }
 
 fn zero() -> AtomicU64 {
@@ -85,6 +86,7 @@ impl Recorder {
         Self {
             head: Shared::new(head).unwrap(),
             records: Shared::slice_with((WORKERS + 1) * MOST, record).unwrap(),
+            panics: support::count_panics(),
         }
     }
 
@@ -198,6 +200,7 @@ fn operation(record: &Record) -> Operation {
 /// Records one history of so many producers and consumers; what happened, and how many were killed.
 fn record(recorder: &Recorder, queue: &Queue<u64>, sides: [usize; 2], seed: u64) -> (Vec<Operation>, usize) {
     recorder.clear();
+    let before = recorder.panics.load(Ordering::Relaxed);
     let mut random = Random(seed);
     let spawn = |worker: usize, seed: u64| {
         Process::spawn(move || recorder.work(queue, worker, worker < sides[0], &mut Random(seed | 1)))
@@ -230,6 +233,7 @@ fn record(recorder: &Recorder, queue: &Queue<u64>, sides: [usize; 2], seed: u64)
             break;
         }
     }
+    assert_eq!(recorder.panics.load(Ordering::Relaxed), before, "a worker failed");
     (recorder.history(rest), kills)
 }
 

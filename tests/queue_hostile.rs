@@ -193,6 +193,7 @@ fn besiege(capacity: usize, message_size: usize, seed: u64) {
         stop: AtomicU32::new(0),
     })
     .unwrap();
+    let panics = support::count_panics();
     let mut random = Random(0x9E37_79B9_7F4A_7C15 + seed);
     let spawn = |index: usize, random: &mut Random| {
         let seed = Random(random.below(1 << 31) | 1);
@@ -233,6 +234,7 @@ fn besiege(capacity: usize, message_size: usize, seed: u64) {
     for process in users.iter_mut().chain([&mut stranger]) {
         assert_eq!(process.join_timeout(STALL).unwrap(), ExitStatus::Exited(0));
     }
+    assert_eq!(panics.load(Ordering::Relaxed), 0, "a user panicked");
     let (good, failed) = (watch.good.load(Ordering::Relaxed), watch.failed.load(Ordering::Relaxed));
     assert!(good > 100 && failed > 100, "{good} calls went well, {failed} failed");
     println!("     {good} calls went well, {failed} failed, {kills} kills");

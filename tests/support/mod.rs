@@ -191,6 +191,24 @@ pub(crate) fn send(pid: u32, signal: i32) {
     unsafe { libc::kill(pid as i32, signal) };
 }
 
+/// Counts from here on the panics of this process and of those forked later, before anything else is done about one: whoever panics
+/// may be killed before it has ended.
+pub(crate) fn count_panics() -> &'static AtomicU64 {
+    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, of zeroes, which stays.
+    let count = unsafe {
+        let page = libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0);
+        assert_ne!(page, libc::MAP_FAILED);
+        &*page.cast::<AtomicU64>()
+    };
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |why| {
+        count.fetch_add(1, Ordering::Relaxed);
+        usual(why);
+    }));
+    count
+}
+
 /// A small generator of pseudo-random numbers (xorshift64*, S. Vigna 2014).
 pub(crate) struct Random(pub(crate) u64);
 
