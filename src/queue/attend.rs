@@ -187,7 +187,7 @@ impl Ring {
             return Ok(());
         }
         // It may be our side that somebody waits for, left so by a dead holder.
-        own.ring_if_awaited();
+        self.ring_if_awaited::<R>();
         let since = clock::now();
         loop {
             self.help_close();

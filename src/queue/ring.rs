@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 
 use super::layout::{self, Geometry, Header};
 use super::side::Side;
-use super::slot::{Position, Stage, Word, begins_high, ready_sequence, settled};
+use super::slot::{Position, Stage, Word, begins_high, counted_since, ready_sequence, settled};
 use super::statistics::QueueStatistics;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU64, Ordering};
@@ -250,7 +250,8 @@ impl Ring {
         side.position.store(next.0, Ordering::Relaxed);
         if begins_high(next.lap()) {
             let before = settled(side.high.load(Ordering::Relaxed), from.lap());
-            side.high.store(settled(before, next.lap()), Ordering::Relaxed);
+            // Release pairs with the Acquire of `passed`: who sees it sees the position.
+            side.high.store(settled(before, next.lap()), Ordering::Release);
         }
     }
 
@@ -266,8 +267,17 @@ impl Ring {
     #[cold]
     #[inline(never)]
     pub(super) fn leave_awaited<R: Role>(&self, thread: &Thread) {
-        R::own(self.header()).release();
+        if !R::own(self.header()).release() {
+            R::other(self.header()).relieve();
+        }
         thread.clear_pending();
+    }
+
+    /// Wakes the other side's leader, if it may sleep, while this side is held.
+    pub(super) fn ring_if_awaited<R: Role>(&self) {
+        if !R::own(self.header()).ring_if_awaited() {
+            R::other(self.header()).relieve();
+        }
     }
 
     /// Puts a message of `length` bytes. `MessageSize` if it is too large.
@@ -281,9 +291,14 @@ impl Ring {
         }
         let thread = thread::current();
         let turn = self.begin::<Producer>(thread, deadline)?;
+        if cfg!(forq_fault = "early_commit") {
+            self.commit(&turn, length as u32);
+        }
         // SAFETY: `length` is not above what a slot has room for; nobody else uses a slot whose turn we have.
         unsafe { copy(message, turn.message(), length) };
-        self.commit(&turn, length as u32);
+        if !cfg!(forq_fault = "early_commit") {
+            self.commit(&turn, length as u32);
+        }
         self.leave::<Producer>(thread);
         Ok(())
     }
@@ -300,6 +315,11 @@ impl Ring {
         if length > room {
             self.leave::<Consumer>(thread);
             return Ok(Got::TooLarge(length));
+        }
+        if cfg!(forq_fault = "unordered") && self.is_ready_ahead::<Consumer>(1) {
+            let next = self.slot((turn.position.index() + 1) % self.geometry.capacity);
+            // SAFETY: another slot, which is ours as long as the side is.
+            unsafe { core::ptr::swap_nonoverlapping(turn.message(), next.add(size_of::<Word>()), length) };
         }
         // SAFETY: `length` was checked against what a slot holds, when the word was read, and against the buffer.
         unsafe { copy(turn.message(), buffer, length) };
@@ -339,7 +359,7 @@ impl Ring {
             }
             if side.load().has_waiters() {
                 // Whoever waits need not do so until all are put.
-                side.ring_if_awaited();
+                self.ring_if_awaited::<Producer>();
             }
             turn = match self.turn() {
                 Some(turn) => turn,
@@ -387,7 +407,7 @@ impl Ring {
                 break;
             }
             if side.load().has_waiters() {
-                side.ring_if_awaited();
+                self.ring_if_awaited::<Consumer>();
             }
             turn = self.turn();
         }
@@ -404,8 +424,10 @@ impl Ring {
         let mut count = 0;
         // Others may pass a whole lap between the two looks; again and again only where a stranger writes.
         for _ in 0..100 {
+            // Before the position, which is written first: so it lags at worst.
+            let high = side.high.load(Ordering::Acquire);
             let Ok((position, _, stage)) = self.look::<R>() else { break };
-            count = position.count(side.high.load(Ordering::Relaxed), self.geometry.capacity);
+            count = position.count(high, self.geometry.capacity);
             match stage {
                 Stage::Passed => return count.wrapping_add(1),
                 Stage::Broken => {}
@@ -425,15 +447,15 @@ impl Ring {
         // Consumers are behind producers: asked first, they cannot be ahead.
         let taken = self.passed::<Consumer>();
         let put = self.passed::<Producer>();
-        usize::try_from(put.wrapping_sub(taken)).unwrap_or(0).min(self.capacity())
+        usize::try_from(counted_since(taken, put)).unwrap_or(0).min(self.capacity())
     }
 
     pub(crate) fn statistics(&self) -> QueueStatistics {
         let header = self.header();
         let first = header.first.load(Ordering::Relaxed);
-        let got = self.passed::<Consumer>().wrapping_sub(first);
+        let got = counted_since(first, self.passed::<Consumer>());
         QueueStatistics {
-            put: self.passed::<Producer>().wrapping_sub(first),
+            put: counted_since(first, self.passed::<Producer>()),
             got,
             lost: header.consumers.lost.load(Ordering::Relaxed),
             full_waits: header.producers.waits.load(Ordering::Relaxed),

@@ -139,14 +139,15 @@ impl Side {
         self.position.load(Ordering::Relaxed)
     }
 
-    /// Releases it and wakes whom there is. Only by the holder, with its pending entry set, which stays.
+    /// Releases it and wakes whom there is. Only by the holder, with its pending entry set, which stays. Whether the other side's
+    /// leader has heard, if it had to be woken.
     ///
     /// The bell is changed before the release and rung after it, so that there is no instruction at which a death leaves the
     /// other side's leader asleep: before the release the kernel marks this word, on which that leader sleeps too, and wakes one there; after
     /// it the bell has changed, for who is not asleep yet, and the kernel wakes one for the pending entry.
     #[cold]
     #[inline(never)]
-    pub(super) fn release(&self) {
+    pub(super) fn release(&self) -> bool {
         self.heal_if_useless();
         let mut rung = None;
         let before = loop {
@@ -159,32 +160,39 @@ impl Side {
                 break state;
             }
         };
-        if let Some(number) = rung {
-            self.ring(number);
-        }
+        let heard = rung.is_none_or(|number| self.ring(number));
         if before.has_announced() {
             self.wake_follower(rung.is_some());
         }
+        heard
     }
 
     fn change_bell(&self) {
         self.bell.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Wakes the other side's leader, whose wait that is: the bell has been changed.
-    fn ring(&self, number: Number) {
-        if futex::wake(&raw const self.bell as *const u32, 1) == 0 {
-            // It is awake, or about to sleep and will see the bell; or it could not sleep on several words.
-            futex::wake_among(self.futex(), 1, LEADER);
-        }
+    /// Wakes the other side's leader, whose wait that is: the bell has been changed. Whether it has heard.
+    fn ring(&self, number: Number) -> bool {
+        // Otherwise it is awake, or about to sleep and will see the bell; or it could not sleep on several words; or it is stopped.
+        let heard = futex::wake(&raw const self.bell as *const u32, 1) > 0
+            || futex::wake_among(self.futex(), 1, LEADER) > 0;
         self.clear_event(number);
+        heard
     }
 
-    /// Wakes the other side's leader, if it may sleep, while this side is held.
-    pub(super) fn ring_if_awaited(&self) {
-        if let Some(number) = self.load().event() {
-            self.change_bell();
-            self.ring(number);
+    /// Wakes the other side's leader, if it may sleep, while this side is held. Whether it has heard, if it had to be woken.
+    pub(super) fn ring_if_awaited(&self) -> bool {
+        let Some(number) = self.load().event() else { return true };
+        self.change_bell();
+        self.ring(number)
+    }
+
+    /// Wakes one of this side's followers, who finds something to do, in the place of a leader that has not heard: it may be stopped, and is
+    /// not among the kernel's sleepers then.
+    pub(super) fn relieve(&self) {
+        let state = self.load();
+        if state.is_asleep() && state.has_announced() {
+            futex::wake(self.futex(), 1);
         }
     }
 

@@ -31,15 +31,23 @@ impl Position {
         (self.0 >> 32) as u32
     }
 
-    /// Messages that a side has let pass when it is here, modulo 2^64. `high` says how often the lap has passed 2^31, or one
-    /// less where a death came between: its lowest bit is that of the lap, or it lags.
+    /// Messages that a side has let pass when it is here, modulo 2^63: after 2^63 laps it begins again at 0, whatever
+    /// the capacity. `high` says how often the lap has passed 2^31, or one less where a death came between: its lowest bit is that
+    /// of the lap, or it lags.
     pub(super) fn count(self, high: u32, capacity: u32) -> u64 {
         let laps = u64::from(settled(high, self.lap())) << 31 | u64::from(self.lap() & LOW_LAPS);
-        laps.wrapping_mul(capacity.into()).wrapping_add(self.index().into())
+        laps.wrapping_mul(capacity.into()).wrapping_add(self.index().into()) & COUNTED
     }
 }
 
 const LOW_LAPS: u32 = (1 << 31) - 1;
+/// What remains of a count: 63 bits.
+const COUNTED: u64 = u64::MAX >> 1;
+
+/// From one count to a later one.
+pub(super) fn counted_since(earlier: u64, count: u64) -> u64 {
+    count.wrapping_sub(earlier) & COUNTED
+}
 
 /// What `high` is or should be.
 pub(super) fn settled(high: u32, lap: u32) -> u32 {
@@ -128,6 +136,12 @@ mod tests {
         let before = Position::new(LOW_LAPS, 0).count(4, 1);
         for high in [4, 5] {
             assert_eq!(Position::new(1 << 31, 0).count(high, 1), before.wrapping_add(1));
+        }
+        for capacity in [1, 2, 3, 1000] {
+            let last = Position::new(u32::MAX, capacity - 1).count(u32::MAX, capacity);
+            for high in [u32::MAX, 0] {
+                assert_eq!(counted_since(last, Position::new(0, 0).count(high, capacity)), 1, "{capacity}");
+            }
         }
         assert!(begins_high(0) && begins_high(1 << 31) && !begins_high(1));
     }

@@ -163,10 +163,16 @@ pub(crate) fn is_stopped(pid: u32) -> bool {
 
 /// Runs it in a child in which any system call but the end is deadly.
 pub(crate) fn allows_no_system_call(body: impl FnOnce()) {
+    allows_no_system_call_after(|| (), body);
+}
+
+/// The same, after what may make some: a process asks once who its threads are.
+pub(crate) fn allows_no_system_call_after(first: impl FnOnce(), body: impl FnOnce()) {
     // SAFETY: this program has one thread.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork failed");
     if child == 0 {
+        first();
         // SAFETY: no pointers. The strict mode of seccomp leaves read, write, exit and sigreturn.
         unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) };
         let good = catch_unwind(AssertUnwindSafe(body)).is_ok();
@@ -183,6 +189,24 @@ pub(crate) fn allows_no_system_call(body: impl FnOnce()) {
 pub(crate) fn send(pid: u32, signal: i32) {
     // SAFETY: no pointers.
     unsafe { libc::kill(pid as i32, signal) };
+}
+
+/// Counts from here on the panics of this process and of those forked later, before anything else is done about one: whoever panics
+/// may be killed before it has ended.
+pub(crate) fn count_panics() -> &'static AtomicU64 {
+    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, of zeroes, which stays.
+    let count = unsafe {
+        let page = libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0);
+        assert_ne!(page, libc::MAP_FAILED);
+        &*page.cast::<AtomicU64>()
+    };
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |why| {
+        count.fetch_add(1, Ordering::Relaxed);
+        usual(why);
+    }));
+    count
 }
 
 /// A small generator of pseudo-random numbers (xorshift64*, S. Vigna 2014).

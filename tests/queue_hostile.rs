@@ -1,0 +1,241 @@
+//! A stranger writes anything anywhere into a queue while it is used: calls fail, and nothing else happens. No call
+//! reads or writes beside the queue or the caller's buffers, or goes on for ever.
+//!
+//! `FORQ_SECONDS` sets for how long, in all (3 unless given). `verification/hostile.sh` runs it under AddressSanitizer.
+
+mod support;
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use forq::{ByteQueue, Error, ExitStatus, Process, Queue, Shared};
+use support::{Random, send};
+
+fn main() {
+    support::run(&[
+        ("a_stranger_who_writes_into_a_queue_of_values_only_makes_calls_fail", || besiege(4, 8, 0)),
+        ("a_stranger_who_writes_into_a_queue_of_one_only_makes_calls_fail", || besiege(1, 56, 1)),
+        ("a_stranger_who_writes_into_a_queue_of_large_messages_only_makes_calls_fail", || {
+            besiege(2, 4088, 2)
+        }),
+    ]);
+}
+
+const USERS: usize = 4;
+/// Whoever does not come out of a call for so long never will.
+const STALL: Duration = Duration::from_secs(20);
+/// What waits last, at most.
+const PATIENCE: Duration = Duration::from_micros(100);
+
+forq::shareable! {
+    struct Watch {
+        progress: [AtomicU64; USERS],
+        /// Calls that went well, and that did not.
+        good: AtomicU64,
+        failed: AtomicU64,
+        stop: AtomicU32,
+    }
+}
+
+/// Shared memory that ends where a page ends which nobody may touch, and begins behind one.
+struct Fenced {
+    start: NonNull<u8>,
+    size: usize,
+}
+
+impl Fenced {
+    fn new(size: usize) -> Self {
+        const PAGE: usize = 4096;
+        let pages = size.next_multiple_of(PAGE);
+        assert_eq!(size % 64, 0, "a queue that ends at the page's end");
+        // SAFETY: a new mapping; then its middle is opened.
+        let start = unsafe {
+            let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+            let start = libc::mmap(std::ptr::null_mut(), pages + 2 * PAGE, libc::PROT_NONE, flags, -1, 0);
+            assert_ne!(start, libc::MAP_FAILED);
+            let middle = start.cast::<u8>().add(PAGE);
+            assert_eq!(libc::mprotect(middle.cast(), pages, libc::PROT_READ | libc::PROT_WRITE), 0);
+            middle.add(pages - size)
+        };
+        Self { start: NonNull::new(start).unwrap(), size }
+    }
+
+    fn words(&self) -> &[AtomicU64] {
+        // SAFETY: mapped for good; all access is atomic here.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.size / 8) }
+    }
+
+    fn halves(&self) -> &[AtomicU32] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.size / 4) }
+    }
+}
+
+/// Writes until it is told to stop. `fresh`: what a good queue looks like.
+fn scribble(memory: &Fenced, fresh: &[u64], tids: &[u32], watch: &Watch, mut random: Random) {
+    // Most of it hits the head and the slots' words, where something depends on it.
+    let words = memory.words();
+    let head = 48.min(words.len()) as u64;
+    while watch.stop.load(Ordering::Relaxed) == 0 {
+        let place =
+            if random.below(4) == 0 { random.below(words.len() as u64) } else { random.below(head) } as usize;
+        let any = random.below(1 << 31) << 33 ^ random.below(1 << 31) << 8 ^ random.below(256);
+        match random.below(12) {
+            0 => words[place].store(any, Ordering::Relaxed),
+            1 => words[place].store(any >> random.below(64), Ordering::Relaxed),
+            2 => words[place].store([0, u64::MAX, 1, 1 << 63][random.below(4) as usize], Ordering::Relaxed),
+            3 => drop(words[place].fetch_xor(1 << random.below(64), Ordering::Relaxed)),
+            4 => drop(words[place].fetch_add(random.below(3).wrapping_sub(1), Ordering::Relaxed)),
+            5 => {
+                let other = words[random.below(words.len() as u64) as usize].load(Ordering::Relaxed);
+                words[place].store(other, Ordering::Relaxed);
+            }
+            6 => {
+                // That somebody holds a side, dead or alive.
+                let tid = tids[random.below(tids.len() as u64) as usize] + random.below(2) as u32;
+                memory.halves()[2 * place + random.below(2) as usize].store(tid, Ordering::Relaxed);
+            }
+            7 => memory.halves()[2 * place + random.below(2) as usize].store(any as u32, Ordering::Relaxed),
+            // As it was, so that calls go well for a while.
+            _ => {
+                for (word, &value) in words.iter().zip(fresh) {
+                    word.store(value, Ordering::Relaxed);
+                }
+                std::thread::sleep(Duration::from_micros(random.below(400)));
+            }
+        }
+    }
+}
+
+/// Calls everything at random, and believes nothing.
+fn use_queue(memory: &Fenced, queue: &ByteQueue, watch: &Watch, index: usize, mut random: Random) {
+    let (capacity, limit) = (queue.capacity(), queue.message_size());
+    const CANARY: u8 = 0xC5;
+    while watch.stop.load(Ordering::Relaxed) == 0 {
+        let mut message = vec![7; random.below(limit as u64 + 3) as usize];
+        let room = random.below(limit as u64 + 3) as usize;
+        let mut buffer = vec![CANARY; room + 32];
+        let got = match random.below(12) {
+            0 => queue.try_put(&message).map(|()| 0),
+            1 | 2 => queue.put_timeout(&message, PATIENCE).map(|()| 0),
+            3 => queue.try_get(&mut buffer[..room]),
+            4 | 5 => queue.get_timeout(&mut buffer[..room], PATIENCE),
+            6 => queue.task_done().map(|()| 0),
+            7 => queue.join_timeout(PATIENCE).map(|()| 0),
+            8 => {
+                assert!(queue.len() <= capacity);
+                let _ = (queue.statistics(), queue.is_closed());
+                Ok(0)
+            }
+            9 if random.below(10) == 0 => {
+                queue.close();
+                Ok(0)
+            }
+            // SAFETY: mapped for good, and a queue, whatever its bytes.
+            10 => match unsafe { ByteQueue::find_in(memory.start, memory.size) } {
+                Ok(found) => {
+                    assert!(ByteQueue::required_size(found.capacity(), found.message_size()) <= memory.size);
+                    let mut large = vec![0; found.message_size()];
+                    let _ = (found.put_timeout(&[1], PATIENCE), found.len());
+                    found.get_timeout(&mut large, PATIENCE).map(|_| 0)
+                }
+                Err(error) => Err(error),
+            },
+            // SAFETY: as above.
+            _ => match unsafe { Queue::<u64>::find_in(memory.start, memory.size) } {
+                Ok(found) => {
+                    let mut batch = [0; 9];
+                    let _ = found.put_many_timeout(&batch, PATIENCE);
+                    found.get_many_timeout(&mut batch, PATIENCE).map(|count| {
+                        assert!(count <= 9);
+                        0
+                    })
+                }
+                Err(error) => Err(error),
+            },
+        };
+        assert!(buffer[room..].iter().all(|&byte| byte == CANARY), "more was written than there is room for");
+        match got {
+            Ok(length) => {
+                assert!(length <= room && length <= limit);
+                watch.good.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(
+                Error::WouldBlock
+                | Error::TimedOut
+                | Error::Closed
+                | Error::MessageSize
+                | Error::Protocol
+                | Error::Overflow
+                | Error::Deadlock,
+            ) => {
+                watch.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(other) => panic!("not an error of a queue: {other:?}"),
+        }
+        message.clear();
+        watch.progress[index].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn besiege(capacity: usize, message_size: usize, seed: u64) {
+    let seconds: u64 = std::env::var("FORQ_SECONDS").ok().and_then(|value| value.parse().ok()).unwrap_or(3);
+    let memory = Fenced::new(ByteQueue::required_size(capacity, message_size));
+    // SAFETY: mapped for good, and used by nobody yet.
+    let queue = unsafe { ByteQueue::make_in(memory.start, memory.size, capacity, message_size) }.unwrap();
+    let fresh: Vec<_> = memory.words().iter().map(|word| word.load(Ordering::Relaxed)).collect();
+    let zero = || AtomicU64::new(0);
+    let watch = Shared::new(Watch {
+        progress: std::array::from_fn(|_| zero()),
+        good: zero(),
+        failed: zero(),
+        stop: AtomicU32::new(0),
+    })
+    .unwrap();
+    let panics = support::count_panics();
+    let mut random = Random(0x9E37_79B9_7F4A_7C15 + seed);
+    let spawn = |index: usize, random: &mut Random| {
+        let seed = Random(random.below(1 << 31) | 1);
+        let (memory, queue, watch) = (&memory, &queue, &watch);
+        Process::spawn(move || use_queue(memory, queue, watch, index, seed)).unwrap()
+    };
+    let mut users: Vec<_> = (0..USERS).map(|index| spawn(index, &mut random)).collect();
+    let tids: Vec<_> = users.iter().map(Process::pid).chain([1, std::process::id()]).collect();
+    let mut stranger = Process::spawn(|| scribble(&memory, &fresh, &tids, &watch, Random(seed + 1))).unwrap();
+    let end = Instant::now() + Duration::from_millis(1000 * seconds / 3);
+    let mut seen = [(u64::MAX, Instant::now()); USERS];
+    let mut kills = 0;
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1 + random.below(10)));
+        for (index, seen) in seen.iter_mut().enumerate() {
+            let progress = watch.progress[index].load(Ordering::Relaxed);
+            if progress != seen.0 {
+                *seen = (progress, Instant::now());
+            }
+            assert!(seen.1.elapsed() < STALL, "user {index} does not come out of a call");
+            let ended = users[index].try_join().unwrap();
+            assert_eq!(ended, None, "user {index} has crashed");
+        }
+        // Some die in the middle of it.
+        if random.below(8) == 0 {
+            let index = random.below(USERS as u64) as usize;
+            send(users[index].pid(), libc::SIGKILL);
+            assert_eq!(
+                users[index].join().unwrap(),
+                ExitStatus::Signaled(libc::SIGKILL),
+                "user {index} has crashed"
+            );
+            users[index] = spawn(index, &mut random);
+            kills += 1;
+        }
+    }
+    watch.stop.store(1, Ordering::Relaxed);
+    for process in users.iter_mut().chain([&mut stranger]) {
+        assert_eq!(process.join_timeout(STALL).unwrap(), ExitStatus::Exited(0));
+    }
+    assert_eq!(panics.load(Ordering::Relaxed), 0, "a user panicked");
+    let (good, failed) = (watch.good.load(Ordering::Relaxed), watch.failed.load(Ordering::Relaxed));
+    assert!(good > 100 && failed > 100, "{good} calls went well, {failed} failed");
+    println!("     {good} calls went well, {failed} failed, {kills} kills");
+}

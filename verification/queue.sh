@@ -1,0 +1,39 @@
+#!/bin/sh
+# The queue with deaths at random: a storm of 10,000 kills, and 100 histories of 10,000 operations that must be those of a first-in
+# first-out queue. Then the same with one planted fault at a time (`forq_fault` in src/queue/ring.rs), which must be found.
+# FORQ_KILLS and FORQ_HISTORIES set how many. Exits 0 only if all held.
+set -eu
+cd "$(dirname "$0")/.."
+
+flags="${RUSTFLAGS:-}"
+target="${CARGO_TARGET_DIR:-target}"
+FORQ_KILLS="${FORQ_KILLS:-10000}" cargo test --quiet --release --test queue_faults
+FORQ_HISTORIES="${FORQ_HISTORIES:-100}" cargo test --quiet --release --test queue_histories
+
+missed=0
+# A build per fault: without the optimizations of the whole program, which take the longest.
+CARGO_PROFILE_RELEASE_LTO=off
+export CARGO_PROFILE_RELEASE_LTO
+find_fault() { # the fault, the test that must fail, and how
+    RUSTFLAGS="$flags --cfg forq_fault=\"$1\""
+    CARGO_TARGET_DIR="$target/planted_$1"
+    export RUSTFLAGS CARGO_TARGET_DIR
+    # A build that fails finds nothing.
+    cargo test --quiet --release --test "$2" --no-run
+    log="$CARGO_TARGET_DIR/$2.log"
+    if cargo test --quiet --release --test "$2" >"$log" 2>&1; then
+        echo "planted fault $1: NOT FOUND by $2"
+        missed=1
+    elif grep -q "$3" "$log"; then
+        echo "planted fault $1: found by $2"
+    else
+        echo "planted fault $1: $2 failed for another reason, see $log"
+        missed=1
+    fi
+}
+# Two messages that lie side by side come out the wrong way round, if the second one is there already.
+find_fault unordered queue_histories "and got after it"
+find_fault unordered queue_faults " after "
+# A message is published before it was written.
+find_fault early_commit queue_faults torn
+exit $missed
