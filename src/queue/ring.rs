@@ -224,9 +224,14 @@ impl Ring {
     #[inline(always)]
     fn commit<R: Role>(&self, turn: &Turn<R>, length: u32) {
         let committed = Word::new(turn.word.sequence().wrapping_add(1), length);
+        if cfg!(forq_fault = "early_step") {
+            self.step::<R>(turn.position);
+        }
         // SAFETY: as in `word_at`. Release pairs with the Acquire of `look`.
         unsafe { &*turn.slot.cast::<AtomicU64>() }.store(committed.0, Ordering::Release);
-        self.step::<R>(turn.position);
+        if !cfg!(forq_fault = "early_step") {
+            self.step::<R>(turn.position);
+        }
     }
 
     /// Moves the side on by one. Only by its holder.

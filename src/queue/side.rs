@@ -155,7 +155,9 @@ impl Side {
                 self.change_bell();
                 rung = state.event();
             }
-            if self.change(state, state.released()).is_ok() {
+            let early = cfg!(forq_fault = "early_clear");
+            let released = if early { state.without_event() } else { state }.released();
+            if self.change(state, released).is_ok() {
                 break state;
             }
         };
@@ -208,7 +210,8 @@ impl Side {
     /// A dead holder may have been healing, with nobody counted: its heir wakes all.
     pub(super) fn pass_on(&self) {
         let state = self.load();
-        if state.is_free() && (state.has_announced() || state.owner_died()) {
+        let is_awaited = state.has_announced() || state.owner_died();
+        if state.is_free() && is_awaited && !cfg!(forq_fault = "no_pass_on") {
             futex::wake(self.futex(), 1);
         }
     }

@@ -33,16 +33,17 @@
 #define N (P+C)
 #define NONE 15                        /* nobody */
 #define BELLS 8
-#define NUMBERS 7
 
 #define READY(s) ((s==0 && msgs<CAP) || (s==1 && msgs>0))
 
 byte msgs = 0;
 byte tid[2] = NONE; bit W[2]; bit D[2]; byte ann[2]; byte ev[2]; bit asleep[2];
-byte bell[2]; byte waits[2];
+byte bell[2];
 byte kills = 0;
 /* of each process: the side whose word it is queued on + 1; likewise bell; it was woken; by which */
 byte onword[N]; byte onbell[N]; bit woken[N]; bit byword[N]; bit bybell[N];
+/* of each process: the wait that it leads, those that it rings for. A new wait has a number that none of these is: the code has 1024 */
+byte number[N]; byte rung[N]; byte old[N];
 bit leads[N];                          /* ghost: it sleeps as a leader */
 byte side_of[N];                       /* ghost */
 bit done[N];
@@ -113,7 +114,7 @@ inline ring(which, wait) {
 
 proctype X(byte me; byte s; byte times) {
   bit pend=0, announced=0, died=0, holds=0, gaveup=0;
-  byte number=0, seen=0, old=0, rung=0, rang=0, i=0, extid=0, had=0;
+  byte seen=0, rang=0, i=0, extid=0, had=0;
   bit exD=0;
   do
   :: times>0 ->
@@ -148,22 +149,28 @@ got: MAYDIE;
      if :: READY(s) -> goto work :: else fi;
 #ifndef NO_OWN_RING
      /* the other side's leader may wait for us, left so by a dead one */
-     atomic { if :: ev[s]!=0 -> old=ev[s]; bell[s]=(bell[s]+1)%BELLS :: else fi };
-     if :: old!=0 -> MAYDIE; ring(s, old); MAYDIE :: else fi;
+     atomic { if :: ev[s]!=0 -> old[me]=ev[s]; bell[s]=(bell[s]+1)%BELLS :: else fi };
+     if :: old[me]!=0 -> MAYDIE; ring(s, old[me]); MAYDIE :: else fi;
 #endif
 lead:
      asleep[s]=1; MAYDIE;
      seen=bell[1-s];
 mark:
 #ifndef OVERWRITE
-     atomic { if :: ev[1-s]!=0 -> old=ev[1-s]; bell[1-s]=(bell[1-s]+1)%BELLS :: else fi };
-     if :: old!=0 -> MAYDIE; ring(1-s, old); MAYDIE :: else fi;
+     atomic { if :: ev[1-s]!=0 -> old[me]=ev[1-s]; bell[1-s]=(bell[1-s]+1)%BELLS :: else fi };
+     if :: old[me]!=0 -> MAYDIE; ring(1-s, old[me]); MAYDIE :: else fi;
 #endif
      atomic {
 #ifndef OVERWRITE
         if :: ev[1-s]!=0 -> goto mark :: else fi;
 #endif
-        waits[1-s]=(waits[1-s]+1)%NUMBERS; number=waits[1-s]+1; ev[1-s]=number;
+        i=0; rang=1;
+        do
+        :: i<N && (number[i]==rang || rung[i]==rang || old[i]==rang) -> rang++; i=0
+        :: i<N && !(number[i]==rang || rung[i]==rang || old[i]==rang) -> i++
+        :: i==N -> break
+        od;
+        number[me]=rang; ev[1-s]=rang; rang=0; i=0;
         if :: tid[1-s]!=NONE -> W[1-s]=1 :: else fi;
         extid=tid[1-s]; had=W[1-s]; exD=D[1-s]
      };
@@ -197,7 +204,7 @@ stirred:
 #endif
      MAYDIE;
 awake:
-     atomic { if :: ev[1-s]==number -> ev[1-s]=0 :: else fi; number=0 };
+     atomic { if :: ev[1-s]==number[me] -> ev[1-s]=0 :: else fi; number[me]=0 };
      MAYDIE;
      atomic { if :: tid[s]==me -> asleep[s]=0; holds=1 :: else -> holds=0 fi };
      MAYDIE;
@@ -211,25 +218,25 @@ work: MAYDIE;
      atomic { assert(READY(s) && tid[s]==me); if :: s==0 -> msgs++ :: else -> msgs-- fi };
      MAYDIE;
 leave:
-     rung=0;
+     rung[me]=0;
 release:
 #ifndef BELL_AFTER_RELEASE
-     atomic { old=ev[s]; if :: old!=0 && old!=rung -> bell[s]=(bell[s]+1)%BELLS; rung=old :: else fi };
+     atomic { old[me]=ev[s]; if :: old[me]!=0 && old[me]!=rung[me] -> bell[s]=(bell[s]+1)%BELLS; rung[me]=old[me] :: else fi };
      MAYDIE;
 #else
-     atomic { rung=ev[s]; old=rung };
+     atomic { rung[me]=ev[s]; old[me]=rung[me] };
 #endif
 #ifdef CLEAR_BEFORE_WAKE
-     atomic { if :: ev[s]!=old -> goto release :: else -> tid[s]=NONE; W[s]=0; asleep[s]=0; had=(ann[s]>0); ev[s]=0; old=0 fi };
+     atomic { if :: ev[s]!=old[me] -> goto release :: else -> tid[s]=NONE; W[s]=0; asleep[s]=0; had=(ann[s]>0); ev[s]=0; old[me]=0 fi };
 #else
-     atomic { if :: ev[s]!=old -> goto release :: else -> tid[s]=NONE; W[s]=0; asleep[s]=0; had=(ann[s]>0); old=0 fi };
+     atomic { if :: ev[s]!=old[me] -> goto release :: else -> tid[s]=NONE; W[s]=0; asleep[s]=0; had=(ann[s]>0); old[me]=0 fi };
 #endif
      MAYDIE;
      rang=0;
 #ifdef BELL_AFTER_RELEASE
-     if :: rung!=0 -> bell[s]=(bell[s]+1)%BELLS; MAYDIE :: else fi;
+     if :: rung[me]!=0 -> bell[s]=(bell[s]+1)%BELLS; MAYDIE :: else fi;
 #endif
-     if :: rung!=0 -> ring(s, rung); if :: rang==0 -> rang=1 :: else fi; MAYDIE :: else fi;
+     if :: rung[me]!=0 -> ring(s, rung[me]); if :: rang==0 -> rang=1 :: else fi; MAYDIE :: else fi;
      atomic { if
      :: had ->
         wake_word_one(s);
@@ -252,7 +259,7 @@ withdraw: MAYDIE;
 next: skip
   :: else -> break
   od;
-over: atomic { done[me]=1; pend=0; announced=0; died=0; holds=0; gaveup=0; number=0; seen=0; old=0; rung=0; rang=0; i=0; extid=0; had=0; exD=0; times=0 }
+over: atomic { done[me]=1; pend=0; announced=0; died=0; holds=0; gaveup=0; number[me]=0; seen=0; old[me]=0; rung[me]=0; rang=0; i=0; extid=0; had=0; exD=0; times=0 }
 }
 
 /* Nothing can happen any more. */

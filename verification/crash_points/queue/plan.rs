@@ -96,6 +96,12 @@ impl Plan {
         Self { prepare, ..self }
     }
 
+    /// Whether the victim is killed at every instruction that differs, not only where it has done something since the last.
+    pub(super) fn is_every(&self) -> bool {
+        let is_plain = self.between.is_none() && self.pace == Pace::Prompt && self.wakers.is_empty();
+        self.context == "alone" || is_plain
+    }
+
     pub(super) const fn of(self, capacity: usize) -> Self {
         Self { capacity, ..self }
     }

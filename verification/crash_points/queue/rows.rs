@@ -34,6 +34,10 @@ fn host_may_get(scene: &Scene) {
     let _ = scene.get_timeout(HOST, Duration::from_micros(100));
 }
 
+fn host_closes(scene: &Scene) {
+    scene.queue.close();
+}
+
 pub(super) fn full(scene: &Scene) {
     scene.fill();
 }
@@ -147,6 +151,8 @@ fn puts() -> Vec<Plan> {
         both.then(BeforeDeath, host_gets, "consumer, producer behind, another gets before the death"),
         both.then(AfterDeath, host_puts, "consumer, producer behind, another puts after the death"),
         both.then(AfterDeath, host_gets, "consumer, producer behind, another gets after the death"),
+        both.then(BeforeDeath, host_closes, "consumer, producer behind, another closes before the death"),
+        both.then(AfterDeath, host_closes, "consumer, producer behind, another closes after the death"),
         both.idle("consumer, producer behind, not run yet"),
         both.then(AfterDeath, host_puts, "")
             .idle("consumer, producer behind, not run yet, another puts after the death"),
@@ -191,6 +197,8 @@ fn gets() -> Vec<Plan> {
         both,
         both.then(BeforeDeath, host_gets, "producer, consumer behind, another gets before the death"),
         both.then(AfterDeath, host_gets, "producer, consumer behind, another gets after the death"),
+        both.then(BeforeDeath, host_closes, "producer, consumer behind, another closes before the death"),
+        both.then(AfterDeath, host_closes, "producer, consumer behind, another closes after the death"),
         both.idle("producer, consumer behind, not run yet"),
         all,
         all.idle("two producers, two consumers behind, not run yet"),

@@ -27,7 +27,9 @@ pub(super) struct Trial<'a> {
     pub(super) sleepers: Sleepers,
     victim: Option<Tracee>,
     at: usize,
-    /// How often the victim has slept until it was woken.
+    /// System calls that the victim has made.
+    calls: usize,
+    /// How often it has slept until it was woken.
     slept: usize,
     /// Those that come late have come.
     came: bool,
@@ -38,7 +40,7 @@ impl<'a> Trial<'a> {
         let scene = Scene::new(plan.capacity);
         (plan.prepare)(&scene);
         let sleepers = Sleepers::default();
-        let mut trial = Self { plan, scene, sleepers, victim: None, at: 0, slept: 0, came: false };
+        let mut trial = Self { plan, scene, sleepers, victim: None, at: 0, calls: 0, slept: 0, came: false };
         trial.come(plan.ahead)?;
         trial.came = plan.late.is_empty();
         let scene = &trial.scene;
@@ -98,6 +100,7 @@ impl<'a> Trial<'a> {
             return Ok(false);
         }
         self.at += 1;
+        self.calls += usize::from(Tracee::is_system_call(address));
         if is_call {
             // It may have woken some.
             self.settle()?;
@@ -118,6 +121,7 @@ impl<'a> Trial<'a> {
             return Err(Failure::SleptOn(format!("the victim itself; {}", self.scene.image())));
         }
         self.at += 1;
+        self.calls += 1;
         self.settle()
     }
 
@@ -180,7 +184,9 @@ impl<'a> Trial<'a> {
     fn fate(&self, head: usize, address: usize) -> Checked<u64> {
         let pending = self.victim()?.robust_list(head)?[1];
         let mut state = DefaultHasher::new();
-        let rest = (address, self.sleepers.ended(), self.slept, self.came);
+        // A dead one has no registers: where it was matters only by what it had done, to memory and to the kernel.
+        let place = if self.plan.is_every() { address } else { 0 };
+        let rest = (place, self.calls, self.sleepers.ended(), self.slept, self.came);
         (self.words(), self.scene.distance(pending), pending == 0, rest).hash(&mut state);
         self.scene.ledger().progress().hash(&mut state);
         Ok(state.finish())
