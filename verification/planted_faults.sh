@@ -1,6 +1,6 @@
 #!/bin/sh
 # The crash points must find faults: builds the library with one planted fault at a time (`forq_fault`
-# in src/sync), and succeeds only if each run reports a lost wake-up or an untold death.
+# in src/sync and src/queue), and succeeds only if each run reports a lost wake-up, an untold death or an account that does not close.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,20 +13,23 @@ FORQ_CRASH_POINTS_FIRST=1
 export CARGO_PROFILE_RELEASE_DEBUG FORQ_CRASH_POINTS FORQ_CRASH_POINTS_FIRST
 
 missed=0
-for fault in no_pending late_pending no_will two_steps early_claim; do
+for fault in no_pending late_pending no_will two_steps early_claim early_step early_clear no_pass_on; do
     RUSTFLAGS="$flags --cfg forq_fault=\"$fault\""
     CARGO_TARGET_DIR="$target/planted_$fault"
     export RUSTFLAGS CARGO_TARGET_DIR
     # The rows that come to it, where it is late in the table.
     rows=""
-    if [ "$fault" = early_claim ]; then rows=condvar; fi
+    case $fault in
+        early_claim) rows=condvar ;;
+        early_step | early_clear | no_pass_on) rows="queue of" ;;
+    esac
     # A build that fails finds nothing.
     cargo test --quiet --release --features capi --test crash_points --no-run
     log="$CARGO_TARGET_DIR/crash_points.log"
     if cargo test --quiet --release --features capi --test crash_points -- "$rows" >"$log" 2>&1; then
         echo "planted fault $fault: NOT FOUND"
         missed=1
-    elif grep -E '^FAILED .*(lost wake-up|untold death)' "$log" | head -n 1 | grep . ; then
+    elif grep -E '^FAILED .*(lost wake-up|untold death|account)' "$log" | head -n 1 | grep . ; then
         echo "planted fault $fault: found"
     else
         echo "planted fault $fault: the run failed for another reason, see $log"

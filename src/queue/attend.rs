@@ -107,6 +107,7 @@ impl Ring {
         let mine = super::state::State::held_by(thread.tid());
         loop {
             wait.tick()?;
+            let closed = self.header().closed.load(Ordering::Acquire);
             let state = side.load();
             if R::PRODUCES && state.is_closed() {
                 return Err(Error::Closed);
@@ -150,7 +151,7 @@ impl Ring {
                 continue;
             }
             wait.sleeps += 1;
-            let words = [(side.futex(), state.futex_word()), (address(&self.header().closed), 0)];
+            let words = [(side.futex(), state.futex_word()), (address(&self.header().closed), closed)];
             // SAFETY: both words stay mapped while the ring is used.
             let (wake, _) = unsafe { futex::wait_any(words, !LEADER, wait.deadline, wait.sleeps) };
             outcome(wake, side)?;
@@ -190,12 +191,15 @@ impl Ring {
         self.ring_if_awaited::<R>();
         let since = clock::now();
         loop {
+            wait.tick()?;
+            // A close after this look ends the sleep. One before it may leave something to wait for: a producer that is about to publish.
+            let closed = self.header().closed.load(Ordering::Acquire);
             self.help_close();
             match self.refusal::<R>() {
                 Error::Closed => return Err(Error::Closed),
                 _ => own.fall_asleep(),
             }
-            let slept = self.sleep::<R>(other, wait);
+            let slept = self.sleep::<R>(other, closed, wait);
             let holds = own.wake_up(thread);
             if holds {
                 own.lesson.has_slept(clock::now() - since);
@@ -207,8 +211,8 @@ impl Ring {
         }
     }
 
-    /// Sleeps until the other side has done something.
-    fn sleep<R: Role>(&self, other: &Side, wait: &mut Wait) -> Result<()> {
+    /// Sleeps until the other side has done something, or the word that says closed is another.
+    fn sleep<R: Role>(&self, other: &Side, closed: u32, wait: &mut Wait) -> Result<()> {
         // Before the mark is left: who sees the mark changes the bell.
         let bell = other.bell.load(Ordering::Acquire);
         let (state, number) = other.set_event();
@@ -219,13 +223,11 @@ impl Ring {
             let words = [
                 (other.futex(), state.futex_word()),
                 (address(&other.bell), bell),
-                (address(&self.header().closed), 0),
+                (address(&self.header().closed), closed),
             ];
             // SAFETY: the words stay mapped while the ring is used.
-            let (wake, by) = unsafe { futex::wait_any(words, LEADER, wait.deadline, wait.sleeps) };
-            if by == Some(0) {
-                other.pass_on();
-            }
+            let (wake, _) = unsafe { futex::wait_any(words, LEADER, wait.deadline, wait.sleeps) };
+            other.pass_on();
             outcome(wake, other)
         };
         other.clear_event(number);

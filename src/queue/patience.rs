@@ -17,7 +17,8 @@ const LOOKS: u32 = 62;
 /// How often the CPU is given away after those.
 const YIELDS: u32 = 10;
 /// Nanoseconds that are given away instead, where sleeps have been short: about what being put to sleep and woken across CPUs costs.
-const STAY: u64 = 50_000;
+/// (The crash points want every run to be the same.)
+const STAY: u64 = if cfg!(forq_long_sleeps) { 0 } else { 50_000 };
 /// What comes within so many looks is one of many.
 const SOON: u32 = 4;
 /// Pauses before the first look: the shortest delay, and the longest.

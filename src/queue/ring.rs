@@ -225,11 +225,16 @@ impl Ring {
     #[inline(always)]
     fn commit<R: Role>(&self, turn: &Turn<R>, length: u32) {
         let committed = Word::new(turn.word.sequence().wrapping_add(1), length);
+        if cfg!(forq_fault = "early_step") {
+            self.step::<R>(turn.position);
+        }
         // SAFETY: as in `word_at`. Release pairs with the Acquire of `look`.
         unsafe { &*turn.slot.cast::<AtomicU64>() }.store(committed.0, Ordering::Release);
         // A locked instruction waits for the stores before it: so the line must be there when its turn comes.
         cpu::prefetch_to_write(turn.slot.wrapping_add(self.geometry.ahead));
-        self.step::<R>(turn.position);
+        if !cfg!(forq_fault = "early_step") {
+            self.step::<R>(turn.position);
+        }
     }
 
     /// Moves the side on by one. Only by its holder.

@@ -156,35 +156,43 @@ impl Side {
                 self.change_bell();
                 rung = state.event();
             }
-            if self.change(state, state.released()).is_ok() {
+            let early = cfg!(forq_fault = "early_clear");
+            let released = if early { state.without_event() } else { state }.released();
+            if self.change(state, released).is_ok() {
                 break state;
             }
         };
-        let heard = rung.is_none_or(|number| self.ring(number));
+        let leaders = rung.map(|number| self.ring(number));
         if before.has_announced() {
-            self.wake_follower(rung.is_some());
+            self.wake_follower(leaders.map_or(0, |woken| woken.max(1)));
         }
-        heard
+        leaders != Some(0)
     }
 
     fn change_bell(&self) {
         self.bell.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Wakes the other side's leader, whose wait that is: the bell has been changed. Whether it has heard.
-    fn ring(&self, number: Number) -> bool {
-        // Otherwise it is awake, or about to sleep and will see the bell; or it could not sleep on several words; or it is stopped.
-        let heard = futex::wake(&raw const self.bell as *const u32, 1) > 0
-            || futex::wake_among(self.futex(), 1, LEADER) > 0;
+    /// Wakes the other side's leader, whose wait that is, and those who were that and have lost their side: the bell has been changed. How
+    /// many: none that is stopped.
+    ///
+    /// All of them, because a wake-up for one might go to a former leader, or to one that is awake and has not left the bell's queue yet.
+    fn ring(&self, number: Number) -> usize {
+        let mut woken = futex::wake(&raw const self.bell as *const u32, i32::MAX);
+        if woken == 0 {
+            // It is awake, or about to sleep and will see the bell; or it could not sleep on several words; or it is stopped.
+            woken = futex::wake_among(self.futex(), i32::MAX, LEADER);
+        }
         self.clear_event(number);
-        heard
+        woken
     }
 
-    /// Wakes the other side's leader, if it may sleep, while this side is held. Whether it has heard, if it had to be woken.
+    /// Wakes the other side's leader, if it may sleep, while this side is held; or before another takes its place. Whether it has heard, if it
+    /// had to be woken.
     pub(super) fn ring_if_awaited(&self) -> bool {
         let Some(number) = self.load().event() else { return true };
         self.change_bell();
-        self.ring(number)
+        self.ring(number) > 0
     }
 
     /// Wakes one of this side's followers, who finds something to do, in the place of a leader that has not heard: it may be stopped, and is
@@ -196,31 +204,40 @@ impl Side {
         }
     }
 
-    /// One more if the other side's leader may be among those who sleep on this word, and is woken instead.
-    fn wake_follower(&self, beside_a_leader: bool) {
+    /// One more for each leader of the other side that may be among those who sleep on this word, and is woken instead.
+    fn wake_follower(&self, leaders: usize) {
         let useless = Useless(self.useless_wakes.load(Ordering::Relaxed));
-        let woken = futex::wake(self.futex(), 1 + i32::from(beside_a_leader));
+        let count = i32::try_from(leaders).unwrap_or(i32::MAX).saturating_add(1);
+        let woken = futex::wake(self.futex(), count);
         let next = if woken > 0 { Useless::NONE } else { useless.one_more(clock::now()) };
         if next != useless {
             self.useless_wakes.store(next.0, Ordering::Relaxed);
         }
     }
 
-    /// What the other side's leader does when it was woken in the place of one who waits for this side.
+    /// What the other side's leader does when it wakes: that may have been in the place of one who waits for this side. Also when
+    /// it was woken by the bell, since until it ran it was in this word's queue, too.
+    ///
+    /// A dead holder may have been healing, with nobody counted: its heir wakes all.
     pub(super) fn pass_on(&self) {
         let state = self.load();
-        if state.is_free() && state.has_announced() {
+        let is_awaited = state.has_announced() || state.owner_died();
+        if state.is_free() && is_awaited && !cfg!(forq_fault = "no_pass_on") {
             futex::wake(self.futex(), 1);
         }
     }
 
     /// Leaves word that the other side's leader is about to sleep; the state then, and which wait it is.
+    ///
+    /// Word that stands is somebody else's: of a leader that is gone, or that has lost its side and may be asleep. It is rung for, not forgotten:
+    /// whoever would have rung for it rings for one wait only. (The bell that the caller goes by is then another, so it looks again.)
     pub(super) fn set_event(&self) -> (State, Number) {
         let number = Number::of(self.events.fetch_add(1, Ordering::Relaxed));
         loop {
+            self.ring_if_awaited();
             let state = self.load();
             let awaited = state.with_event(number);
-            if self.change(state, awaited).is_ok() {
+            if state.event().is_none() && self.change(state, awaited).is_ok() {
                 return (awaited, number);
             }
         }

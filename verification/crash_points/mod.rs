@@ -7,6 +7,7 @@ mod fate;
 mod operation;
 mod ownerless;
 mod participant;
+mod queue;
 mod recording;
 mod row;
 mod run;

@@ -8,6 +8,7 @@ use forq::Shared;
 
 use super::failure::Checked;
 use super::ownerless;
+use super::queue;
 use super::row::{self, Share, Tally};
 use super::scenario::{self, Scenario};
 use super::stage::Stage;
@@ -18,7 +19,7 @@ const WORKERS: usize = if cfg!(forq_long_sleeps) { 2 } else { 128 };
 /// No run takes so long, unless the harness itself hangs.
 const LIMIT: Duration = Duration::from_secs(900);
 /// Rows at most.
-const ROWS: usize = 256;
+const ROWS: usize = 512;
 
 forq::shareable! {
     /// What the workers found out about a row.
@@ -44,6 +45,8 @@ forq::shareable! {
 enum Row {
     Mutex(Scenario),
     Ownerless(ownerless::Plan, Checked<ownerless::Path>),
+    /// And its number: each is a whole one for one worker.
+    Queue(queue::Plan, usize),
 }
 
 impl Row {
@@ -51,6 +54,7 @@ impl Row {
         match self {
             Self::Mutex(row) => (row.operation.name, row.context.name),
             Self::Ownerless(row, _) => (row.operation, row.context),
+            Self::Queue(row, _) => (row.operation, row.context),
         }
     }
 
@@ -58,6 +62,8 @@ impl Row {
         match self {
             Self::Mutex(row) => row::run(row, share, fails),
             Self::Ownerless(row, path) => ownerless::run(row, path, share, fails),
+            Self::Queue(row, number) if number % share.workers == share.index => queue::run(row, fails),
+            Self::Queue(..) => Tally::default(),
         }
     }
 }
@@ -70,7 +76,9 @@ fn rows(filter: &str) -> Vec<Row> {
     let mutexes = mutexes.into_iter().filter(|row| named(row.operation.name, row.context.name));
     let others = ownerless::all().into_iter().filter(|row| named(row.operation, row.context));
     let others = others.map(|plan| Row::Ownerless(plan, ownerless::path(&plan)));
-    mutexes.map(Row::Mutex).chain(others).collect()
+    let queues = queue::all().into_iter().filter(|row| named(row.operation, row.context));
+    let queues = queues.enumerate().map(|(number, plan)| Row::Queue(plan, number));
+    mutexes.map(Row::Mutex).chain(others).chain(queues).collect()
 }
 
 impl Found {

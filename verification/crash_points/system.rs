@@ -209,6 +209,15 @@ pub(super) fn stay_on_cpu(index: usize) {
     }
 }
 
+/// Whether the process runs only when its CPU has nothing else to do.
+pub(super) fn run_when_idle(pid: i32, idle: bool) {
+    let policy = if idle { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
+    // SAFETY: integers.
+    let none: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: a place that is read. Where it is refused the process is only slower.
+    unsafe { libc::sched_setscheduler(pid, policy, &none) };
+}
+
 /// Short sleeps are short, and a new group that a sweep can end as a whole.
 pub(super) fn become_group_leader() {
     // SAFETY: no pointers.

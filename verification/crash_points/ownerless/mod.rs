@@ -7,8 +7,8 @@ mod condvar;
 mod monitor;
 mod plan;
 mod scene;
-mod sleepers;
-mod trial;
+pub(super) mod sleepers;
+pub(super) mod trial;
 mod unowned;
 
 pub(super) use plan::{Plan, all};

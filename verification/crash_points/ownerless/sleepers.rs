@@ -18,7 +18,7 @@ struct Sleeper {
 
 /// All of them. Killed when dropped.
 #[derive(Default)]
-pub(super) struct Sleepers {
+pub(in super::super) struct Sleepers {
     all: Vec<Sleeper>,
     /// Those that are woken go on.
     free: bool,
@@ -28,15 +28,21 @@ impl Sleepers {
     /// One more comes, and sleeps, unless it does not have to.
     pub(super) fn come(&mut self, scene: &Scene, kind: Kind, leashed: bool) -> Checked {
         let index = self.all.len();
+        self.come_for(leashed, || scene.visit(kind, index))
+    }
+
+    /// As [`Sleepers::come`], for anything that may make it sleep.
+    pub(in super::super) fn come_for(&mut self, leashed: bool, visit: impl FnOnce() -> i32) -> Checked {
+        let index = self.all.len();
         if leashed {
             let tracee = Tracee::start(|| {
                 trap();
-                scene.visit(kind, index)
+                visit()
             })?;
             self.all.push(Sleeper { pid: tracee.pid(), leash: Some(tracee), woken: false, ended: false });
             self.lead_to_sleep(index)
         } else {
-            let pid = system::fork(|| scene.visit(kind, index));
+            let pid = system::fork(visit);
             self.all.push(Sleeper { pid, leash: None, woken: false, ended: false });
             self.settle()
         }
@@ -82,7 +88,7 @@ impl Sleepers {
     }
 
     /// Waits until each is asleep, has ended, or was woken on its leash.
-    pub(super) fn settle(&mut self) -> Checked {
+    pub(in super::super) fn settle(&mut self) -> Checked {
         // Twice in a row: one that was at rest may have been woken by one that was looked at later.
         let mut before = None;
         let settled = self.until(|sleepers| {
@@ -95,7 +101,7 @@ impl Sleepers {
     }
 
     /// Looks until something is so; false: the watchdog bit.
-    pub(super) fn until(&mut self, mut so: impl FnMut(&mut Self) -> bool) -> Checked<bool> {
+    pub(in super::super) fn until(&mut self, mut so: impl FnMut(&mut Self) -> bool) -> Checked<bool> {
         let result = system::poll(|| {
             if let Err(failure) = self.look() {
                 return Some(Err(failure));
@@ -106,7 +112,7 @@ impl Sleepers {
     }
 
     /// From now on those that are woken go on.
-    pub(super) fn unleash(&mut self) -> Checked {
+    pub(in super::super) fn unleash(&mut self) -> Checked {
         self.free = true;
         self.look()
     }
@@ -116,21 +122,33 @@ impl Sleepers {
         self.all.iter().map(|sleeper| sleeper.pid).max().unwrap_or(0)
     }
 
+    /// Whether the so-manieth has ended.
+    pub(in super::super) fn has_ended(&self, index: usize) -> bool {
+        self.all.get(index).is_some_and(|sleeper| sleeper.ended)
+    }
+
+    /// Those that have not ended run only when their CPU has nothing else to do, or as usual again.
+    pub(in super::super) fn run_when_idle(&self, idle: bool) {
+        for sleeper in self.all.iter().filter(|sleeper| !sleeper.ended) {
+            system::run_when_idle(sleeper.pid, idle);
+        }
+    }
+
     /// How many sleep on the word at this address.
     pub(super) fn asleep_on(&self, address: usize) -> usize {
         let rest = self.all.iter().filter(|sleeper| !sleeper.ended);
         rest.filter(|sleeper| system::is_asleep(sleeper.pid, address)).count()
     }
 
-    pub(super) fn ended(&self) -> usize {
+    pub(in super::super) fn ended(&self) -> usize {
         self.all.iter().filter(|sleeper| sleeper.ended).count()
     }
 
-    pub(super) fn all_ended(&self) -> bool {
+    pub(in super::super) fn all_ended(&self) -> bool {
         self.ended() == self.all.len()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in super::super) fn len(&self) -> usize {
         self.all.len()
     }
 }

@@ -21,7 +21,7 @@ const ENOUGH: u64 = 3;
 
 /// Where the victim is killed.
 #[derive(Clone, Copy, Debug)]
-enum Kill {
+pub(in super::super) enum Kill {
     /// Before this instruction.
     Before(usize),
     /// Asleep in the kernel, in this instruction.
@@ -31,20 +31,20 @@ enum Kill {
 /// The way of a victim that is not killed.
 #[derive(Default)]
 pub(in super::super) struct Path {
-    addresses: Vec<usize>,
+    pub(in super::super) addresses: Vec<usize>,
     /// Where the same address came last.
-    previous: Vec<Option<usize>>,
+    pub(in super::super) previous: Vec<Option<usize>>,
     /// Instructions before which a kill differs from all earlier ones.
-    points: Vec<usize>,
+    pub(in super::super) points: Vec<usize>,
     /// Futex calls: there others are woken, or the victim sleeps.
-    calls: Vec<usize>,
-    sleeps_at: Vec<usize>,
+    pub(in super::super) calls: Vec<usize>,
+    pub(in super::super) sleeps_at: Vec<usize>,
 }
 
 impl Path {
     /// The last instruction in `from..=to` that is neither behind a call nor on the way there from `from`: a
     /// breakpoint on it stops at the right time. `None` if there is none worth it.
-    fn anchor(&self, from: usize, to: usize) -> Option<usize> {
+    pub(in super::super) fn anchor(&self, from: usize, to: usize) -> Option<usize> {
         let call = self.calls[self.calls.partition_point(|&call| call < from)..].first();
         let to = call.map_or(to, |&call| to.min(call));
         (from + 8..=to).rev().find(|&at| self.previous[at].is_none_or(|before| before < from))
@@ -348,7 +348,7 @@ pub(in super::super) fn run(
 }
 
 /// A way that differs once (an interrupted system call) is tried again; and nobody may be left.
-fn again<T>(mut attempt: impl FnMut() -> Checked<T>) -> Checked<T> {
+pub(in super::super) fn again<T>(mut attempt: impl FnMut() -> Checked<T>) -> Checked<T> {
     const TRIES: usize = 5;
     let mut result = attempt();
     for _ in 1..TRIES {
