@@ -1,4 +1,4 @@
-//! For tests: that every block of the heap is part of one collection, and that every account agrees.
+//! For tests: where locks are; that every block of the heap is part of one collection, and that every account agrees.
 
 use std::collections::HashSet;
 use std::vec::Vec;
@@ -12,6 +12,7 @@ use super::root::{BLOCKS, CollectionKind, Core};
 use super::shard::{LONGEST_KEY, ORDER, Open};
 use super::space::DAMAGED;
 use crate::error::Result;
+use crate::sync::raw::RawMutex;
 use crate::sys::atomic::Ordering;
 
 impl Core {
@@ -31,7 +32,7 @@ impl Core {
             let (_, _, here) = unsafe { directory.entry(entry, (name.as_mut_ptr(), name.len()), value)? };
             is_twice |= !known.insert(listed[2]);
             roots.push(listed);
-            order = here + 1;
+            order = here.saturating_add(1);
         }
         drop(directory);
         for [root, kind, _] in roots {
@@ -45,6 +46,36 @@ impl Core {
         let mut unknown = 0;
         self.heap()?.check(|place| unknown += u64::from(!known.remove(&place)))?;
         if is_twice || unknown > 0 || !known.is_empty() { Err(DAMAGED) } else { Ok(()) }
+    }
+}
+
+impl Core {
+    /// Where the locks of the manager and of all its collections are. Nobody may be using it.
+    pub(crate) fn locks(&self) -> Result<Vec<usize>> {
+        let offset = |lock: &RawMutex| core::ptr::from_ref(lock).addr() - self.segment().range().start;
+        let heap = offset(self.heap()?.root.raw());
+        let mut locks = Vec::from([heap, offset(self.directory()?.shard.raw())]);
+        let mut order = 0;
+        loop {
+            let mut listed = [0u64; 3];
+            let directory = self.directory()?;
+            let Some(entry) = directory.first_from(order)? else { return Ok(locks) };
+            let (mut name, value) = ([0u8; LONGEST_KEY], (listed.as_mut_ptr().cast(), size_of_val(&listed)));
+            // SAFETY: so much room for both.
+            order = unsafe { directory.entry(entry, (name.as_mut_ptr(), name.len()), value)? }
+                .2
+                .saturating_add(1);
+            drop(directory);
+            let [root, kind, _] = listed;
+            if kind == CollectionKind::List as u64 {
+                locks.push(offset(RawList::at(self, root)?.open()?.root.raw()));
+                continue;
+            }
+            let dict = RawDict::at(self, root)?;
+            for index in 0..1 << dict.shard_bits() {
+                locks.push(offset(dict.open(index)?.shard.raw()));
+            }
+        }
     }
 }
 
@@ -110,7 +141,7 @@ impl Open<'_> {
         let table = self.shard.table.load(Ordering::Relaxed);
         let (mut count, mut order) = (0, 0);
         if table != 0 {
-            visit(table - BEFORE_TABLE);
+            visit(table.wrapping_sub(BEFORE_TABLE));
         }
         while let Some(entry) = self.first_from(order)? {
             visit(entry);
@@ -136,7 +167,7 @@ impl RawList<'_> {
         let open = self.open()?;
         let array = open.root.array.load(Ordering::Relaxed);
         if array != 0 {
-            visit(array - BEFORE_ARRAY);
+            visit(array.wrapping_sub(BEFORE_ARRAY));
         }
         for index in 0..open.len() {
             visit(open.slot(index)?.load(Ordering::Relaxed));

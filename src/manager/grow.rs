@@ -92,7 +92,7 @@ impl Open<'_> {
     }
 
     fn bucket_of(&self, entry: u64, bits: u32) -> Result<u64> {
-        Ok(leading(self.core.space.read(entry + ORDER)?, self.prefix, bits))
+        Ok(leading(self.core.space.read(entry.wrapping_add(ORDER))?, self.prefix, bits))
     }
 
     /// Ends each list where its bucket ends.
@@ -103,9 +103,9 @@ impl Open<'_> {
         for index in (0..1u64 << bits).step_by(2) {
             let mut entry = space.read(table.checked_add(8 * index).ok_or(DAMAGED)?)?;
             while entry != 0 {
-                let next = space.read(entry + NEXT)?;
+                let next = space.read(entry.wrapping_add(NEXT))?;
                 if next != 0 && self.bucket_of(next, bits)? != index {
-                    space.write(entry + NEXT, 0)?;
+                    space.write(entry.wrapping_add(NEXT), 0)?;
                     break;
                 }
                 entry = next;

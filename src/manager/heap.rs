@@ -58,6 +58,11 @@ pub(super) struct Heap<'a> {
 }
 
 impl HeapRoot {
+    #[cfg(feature = "std")]
+    pub(super) fn raw(&self) -> &RawMutex {
+        &self.lock
+    }
+
     /// Makes the heap empty: from here to the end of the space. Before anybody else knows of it.
     pub(super) fn initialize(&self, from: u64) {
         self.top.store(from, Ordering::Relaxed);
@@ -97,7 +102,7 @@ impl<'a> Heap<'a> {
     pub(super) fn allocate(&self, room: u64, pending: &AtomicU64) -> Result<u64> {
         let mut transaction = self.begin();
         let place = self.plan_allocation(&mut transaction, room)?;
-        transaction.set_at(place + LINK, pending.load(Ordering::Relaxed));
+        transaction.set_at(place.wrapping_add(LINK), pending.load(Ordering::Relaxed));
         transaction.set(pending, place);
         transaction.commit()?;
         Ok(place)
@@ -111,7 +116,7 @@ impl<'a> Heap<'a> {
                 return Ok(());
             }
             let mut transaction = self.begin();
-            transaction.set(pending, self.space.read(place + LINK)?);
+            transaction.set(pending, self.space.read(place.wrapping_add(LINK))?);
             self.plan_freeing(&mut transaction, place)?;
             transaction.commit()?;
         }
@@ -171,7 +176,7 @@ impl<'a> Heap<'a> {
             if self.space.read(block)? & !FLAGS >= want {
                 return Ok(Some(block));
             }
-            block = self.space.read(block + NEXT)?;
+            block = self.space.read(block.wrapping_add(NEXT))?;
         }
         Ok(None)
     }
@@ -254,13 +259,13 @@ impl<'a> Heap<'a> {
     /// Plans to take a free block out of its list.
     fn unlink(&self, transaction: &mut Transaction<'_>, block: u64, size: u64) -> Result<()> {
         let bin = bins::of(size);
-        let next = transaction.get_at(block + NEXT)?;
-        let previous = transaction.get_at(block + PREVIOUS)?;
+        let next = transaction.get_at(block.wrapping_add(NEXT))?;
+        let previous = transaction.get_at(block.wrapping_add(PREVIOUS))?;
         if next != 0 {
-            transaction.set_at(next + PREVIOUS, previous);
+            transaction.set_at(next.wrapping_add(PREVIOUS), previous);
         }
         if previous != 0 {
-            transaction.set_at(previous + NEXT, next);
+            transaction.set_at(previous.wrapping_add(NEXT), next);
             return Ok(());
         }
         transaction.set(&self.root.first[bin], next);
@@ -278,11 +283,11 @@ impl<'a> Heap<'a> {
         let first = transaction.get_at(self.space.offset_of(&self.root.first[bin]))?;
         transaction.set_at(block, size | PREVIOUS_USED);
         transaction.set_at(block + size - 8, size);
-        transaction.set_at(block + NEXT, first);
-        transaction.set_at(block + PREVIOUS, 0);
+        transaction.set_at(block.wrapping_add(NEXT), first);
+        transaction.set_at(block.wrapping_add(PREVIOUS), 0);
         transaction.set(&self.root.first[bin], block);
         if first != 0 {
-            transaction.set_at(first + PREVIOUS, block);
+            transaction.set_at(first.wrapping_add(PREVIOUS), block);
         } else {
             let filled = self.space.offset_of(&self.root.filled[bin / 64]);
             let bits = transaction.get_at(filled)?;

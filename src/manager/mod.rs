@@ -168,6 +168,16 @@ impl Manager {
         self.core.check()
     }
 
+    /// For tests, which scribble: the offsets of all locks, 128 bytes each. Nobody may be using it.
+    ///
+    /// # Errors
+    /// As any operation of a collection.
+    #[cfg(feature = "std")]
+    #[doc(hidden)]
+    pub fn __locks(&self) -> Result<std::vec::Vec<usize>> {
+        self.core.locks()
+    }
+
     /// For tests, which scribble: where the memory is mapped, and how large it is.
     #[doc(hidden)]
     pub fn __memory(&self) -> (core::ptr::NonNull<u8>, usize) {

@@ -100,11 +100,20 @@ impl<'a> RawDict<'a> {
         self.core.space.place(self.root)
     }
 
+    #[inline]
+    fn shard(&self, index: u64) -> Result<&'a Shard> {
+        let at = self.root + size_of::<DictRoot>() as u64 + index * size_of::<Shard>() as u64;
+        self.core.space.place(at)
+    }
+
     /// A shard, locked, with only what counts.
     #[inline]
     pub(super) fn open(&self, index: u64) -> Result<Open<'a>> {
-        let at = self.root + size_of::<DictRoot>() as u64 + index * size_of::<Shard>() as u64;
-        let open = self.core.space.place::<Shard>(at)?.open(self.core, self.bits)?;
+        self.counting(self.shard(index)?.open(self.core, self.bits)?)
+    }
+
+    #[inline]
+    fn counting(&self, open: Open<'a>) -> Result<Open<'a>> {
         let epoch = self.state()?.epoch.load(Ordering::Relaxed);
         if open.shard.epoch.load(Ordering::Relaxed) != epoch {
             open.purge(epoch)?;
@@ -140,7 +149,9 @@ impl<'a> RawDict<'a> {
         check_key(key)?;
         self.enter()?;
         let hash = Open::hash_of(self.core, key);
-        Ok((self.open(leading(hash, 0, self.bits))?, hash))
+        let shard = self.shard(leading(hash, 0, self.bits))?;
+        shard.prefetch(self.core, self.bits, hash);
+        Ok((self.counting(shard.open(self.core, self.bits)?)?, hash))
     }
 
     #[inline]

@@ -57,6 +57,13 @@ pub(super) struct OpenList<'a> {
     _held: Held<'a>,
 }
 
+#[cfg(feature = "std")]
+impl ListRoot {
+    pub(super) fn raw(&self) -> &RawMutex {
+        &self.lock
+    }
+}
+
 impl<'a> RawList<'a> {
     pub(crate) fn find_or_make(core: &'a Core, name: &[u8]) -> Result<Self> {
         let root = core.find_or_make(name, CollectionKind::List, size_of::<ListRoot>(), |_| Ok(()))?;
@@ -95,6 +102,17 @@ impl<'a> RawList<'a> {
         Ok(open)
     }
 
+    /// Has an item brought near while the operation on it waits for the lock. Without the lock this is only a guess.
+    #[inline]
+    fn prefetch(&self, index: u64) {
+        if let Ok(root) = self.core.space.place::<ListRoot>(self.root) {
+            let array = root.array.load(Ordering::Relaxed);
+            if let Ok(item) = self.core.space.read(array.wrapping_add(index.wrapping_mul(8))) {
+                self.core.space.prefetch(item);
+            }
+        }
+    }
+
     pub(crate) fn len(&self) -> Result<usize> {
         let open = self.open()?;
         usize::try_from(open.len()).map_err(|_| DAMAGED)
@@ -131,6 +149,7 @@ impl<'a> RawList<'a> {
     /// # Safety
     /// `into` must have room for `capacity` bytes, outside of the manager's memory.
     pub(crate) unsafe fn get(&self, index: usize, into: *mut u8, capacity: usize) -> Result<usize> {
+        self.prefetch(index as u64);
         let open = self.open()?;
         let slot = open.slot(index as u64)?;
         // SAFETY: by contract.
@@ -153,7 +172,7 @@ impl<'a> RawList<'a> {
         }
         for index in from as u64..to {
             let item = open.slot(index)?.load(Ordering::Relaxed);
-            let size = open.core.space.read(item + SIZE)?;
+            let size = open.core.space.read(item.wrapping_add(SIZE))?;
             if size > open.core.space.size() {
                 return Err(DAMAGED);
             }
@@ -166,15 +185,16 @@ impl<'a> RawList<'a> {
     }
 
     pub(crate) fn set(&self, index: usize, bytes: &[u8]) -> Result<()> {
+        self.prefetch(index as u64);
         let open = self.open()?;
         let slot = open.slot(index as u64)?;
         let old = slot.load(Ordering::Relaxed);
-        if open.core.space.read(old + SIZE)? == bytes.len() as u64
+        if open.core.space.read(old.wrapping_add(SIZE))? == bytes.len() as u64
             && padded(bytes.len() as u64) <= 8 * FEW_WORDS
         {
             let mut transaction = open.begin();
             each_word(bytes, |word, value| {
-                transaction.set_at(old + BYTES + 8 * word, value);
+                transaction.set_at(old.wrapping_add(BYTES + 8 * word), value);
                 Ok(())
             })?;
             return transaction.commit();
@@ -284,7 +304,7 @@ impl<'a> OpenList<'a> {
             .map_err(|_| DAMAGED)?;
         if size <= capacity {
             // SAFETY: by contract.
-            unsafe { self.core.space.load(item + BYTES, into, size)? };
+            unsafe { self.core.space.load(item.wrapping_add(BYTES), into, size)? };
         }
         Ok(size)
     }
@@ -293,8 +313,8 @@ impl<'a> OpenList<'a> {
     fn prepare(&self, bytes: &[u8]) -> Result<u64> {
         let room = (bytes.len() as u64).checked_add(BYTES).ok_or(Error::OutOfSpace)?;
         let item = self.core.heap()?.allocate(padded(room), &self.root.pending)?;
-        self.core.space.write(item + SIZE, bytes.len() as u64)?;
-        self.core.space.store(item + BYTES, bytes)?;
+        self.core.space.write(item.wrapping_add(SIZE), bytes.len() as u64)?;
+        self.core.space.store(item.wrapping_add(BYTES), bytes)?;
         Ok(item)
     }
 

@@ -82,7 +82,7 @@ impl Place<'_> {
     }
 
     fn value(&self) -> u64 {
-        self.entry + KEY + padded(key_size(self.lengths))
+        self.entry.wrapping_add(KEY + padded(key_size(self.lengths)))
     }
 }
 
@@ -106,6 +106,23 @@ pub(super) fn check_key(key: &[u8]) -> Result<()> {
 }
 
 impl Shard {
+    #[cfg(feature = "std")]
+    pub(super) fn raw(&self) -> &RawMutex {
+        &self.lock
+    }
+
+    /// Has the first entry brought near that an operation will look at, while that waits for the lock. Without the lock this is only a guess.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, core: &Core, prefix: u32, hash: u64) {
+        let (table, bits) = (self.table.load(Ordering::Relaxed), self.bits.load(Ordering::Relaxed));
+        if table != 0 && bits <= 40 {
+            let bucket = table.wrapping_add(8 * leading(hash, prefix, bits as u32));
+            if let Ok(entry) = core.space.read(bucket) {
+                core.space.prefetch(entry);
+            }
+        }
+    }
+
     /// Locks it, and finishes or undoes what a dead holder left.
     #[inline]
     pub(super) fn open<'a>(&'a self, core: &'a Core, prefix: u32) -> Result<Open<'a>> {
@@ -172,16 +189,18 @@ impl<'a> Open<'a> {
         let mut new = None;
         for _ in 0..=self.core.space.most_steps() {
             let entry = link.load(Ordering::Relaxed);
-            let order = if entry == 0 { u64::MAX } else { self.read(entry + ORDER)? };
+            let order = if entry == 0 { u64::MAX } else { self.read(entry.wrapping_add(ORDER))? };
             let is_twin = order | TWINS == hash | TWINS;
             if entry == 0 || order > hash && !is_twin {
                 let (link, next) = new.unwrap_or((link, entry));
                 return Ok(Place { link: Some(link), next, ..place });
             }
             if is_twin {
-                let lengths = self.read(entry + LENGTHS)?;
-                if key_size(lengths) == key.len() as u64 && self.core.space.equals(entry + KEY, key)? {
-                    let next = self.read(entry + NEXT)?;
+                let lengths = self.read(entry.wrapping_add(LENGTHS))?;
+                if key_size(lengths) == key.len() as u64
+                    && self.core.space.equals(entry.wrapping_add(KEY), key)?
+                {
+                    let next = self.read(entry.wrapping_add(NEXT))?;
                     return Ok(Place { link: Some(link), entry, next, order, lengths });
                 }
                 if order == place.order {
@@ -190,7 +209,7 @@ impl<'a> Open<'a> {
                     new = Some((link, entry));
                 }
             }
-            link = self.core.space.word(entry + NEXT)?;
+            link = self.core.space.word(entry.wrapping_add(NEXT))?;
         }
         Err(DAMAGED)
     }
@@ -207,10 +226,10 @@ impl<'a> Open<'a> {
         for index in leading(order, self.prefix, bits)..1 << bits {
             let mut entry = self.read(table.checked_add(8 * index).ok_or(DAMAGED)?)?;
             while entry != 0 {
-                if self.read(entry + ORDER)? >= order {
+                if self.read(entry.wrapping_add(ORDER))? >= order {
                     return Ok(Some(entry));
                 }
-                entry = self.read(entry + NEXT)?;
+                entry = self.read(entry.wrapping_add(NEXT))?;
                 steps = steps.checked_sub(1).ok_or(DAMAGED)?;
             }
         }
@@ -242,17 +261,17 @@ impl<'a> Open<'a> {
         key: (*mut u8, usize),
         value: (*mut u8, usize),
     ) -> Result<(usize, usize, u64)> {
-        let lengths = self.read(entry + LENGTHS)?;
+        let lengths = self.read(entry.wrapping_add(LENGTHS))?;
         let (key_size, value_size) = (key_size(lengths), value_size(lengths));
         let sizes = (key_size as usize, usize::try_from(value_size).map_err(|_| DAMAGED)?);
         if sizes.0 <= key.1 && sizes.1 <= value.1 {
             // SAFETY: by contract.
             unsafe {
-                self.core.space.load(entry + KEY, key.0, sizes.0)?;
-                self.core.space.load(entry + KEY + padded(key_size), value.0, sizes.1)?;
+                self.core.space.load(entry.wrapping_add(KEY), key.0, sizes.0)?;
+                self.core.space.load(entry.wrapping_add(KEY + padded(key_size)), value.0, sizes.1)?;
             }
         }
-        Ok((sizes.0, sizes.1, self.read(entry + ORDER)?))
+        Ok((sizes.0, sizes.1, self.read(entry.wrapping_add(ORDER))?))
     }
 
     /// Gives a key a value.
@@ -269,7 +288,7 @@ impl<'a> Open<'a> {
             let mut transaction = self.begin();
             let at = place.value();
             each_word(value, |index, word| {
-                transaction.set_at(at + 8 * index, word);
+                transaction.set_at(at.wrapping_add(8 * index), word);
                 Ok(())
             })?;
             return transaction.commit();
@@ -278,7 +297,7 @@ impl<'a> Open<'a> {
         let entry = self.prepare(place.order, key, value)?;
         let heap = self.core.heap()?;
         let mut transaction = heap.begin();
-        transaction.set_at(entry + NEXT, place.next);
+        transaction.set_at(entry.wrapping_add(NEXT), place.next);
         transaction.set(link, entry);
         transaction.set(&self.shard.pending, 0);
         heap.plan_freeing(&mut transaction, place.entry)?;
@@ -297,7 +316,7 @@ impl<'a> Open<'a> {
         }
         let link = place.link.ok_or(DAMAGED)?;
         let mut transaction = self.begin();
-        transaction.set_at(entry + NEXT, place.next);
+        transaction.set_at(entry.wrapping_add(NEXT), place.next);
         transaction.set(link, entry);
         transaction.set(&self.shard.pending, 0);
         transaction.set(&self.shard.count, count.wrapping_add(1));
@@ -314,10 +333,10 @@ impl<'a> Open<'a> {
         }
         let entry = self.core.heap()?.allocate(padded(room), &self.shard.pending)?;
         let space = &self.core.space;
-        space.write(entry + ORDER, order)?;
-        space.write(entry + LENGTHS, lengths)?;
-        space.store(entry + KEY, key)?;
-        space.store(entry + KEY + padded(key.len() as u64), value)?;
+        space.write(entry.wrapping_add(ORDER), order)?;
+        space.write(entry.wrapping_add(LENGTHS), lengths)?;
+        space.store(entry.wrapping_add(KEY), key)?;
+        space.store(entry.wrapping_add(KEY + padded(key.len() as u64)), value)?;
         Ok(entry)
     }
 
@@ -349,7 +368,7 @@ impl<'a> Open<'a> {
                     }
                     steps = steps.checked_sub(1).ok_or(DAMAGED)?;
                     let mut transaction = heap.begin();
-                    transaction.set(bucket, space.read(entry + NEXT)?);
+                    transaction.set(bucket, space.read(entry.wrapping_add(NEXT))?);
                     heap.plan_freeing(&mut transaction, entry)?;
                     transaction.commit()?;
                 }
@@ -360,7 +379,7 @@ impl<'a> Open<'a> {
             transaction.set(word, value);
         }
         if table != 0 {
-            heap.plan_freeing(&mut transaction, table - super::grow::BEFORE_TABLE)?;
+            heap.plan_freeing(&mut transaction, table.wrapping_sub(super::grow::BEFORE_TABLE))?;
         }
         transaction.commit()
     }

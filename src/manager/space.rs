@@ -5,7 +5,8 @@ use core::ptr::NonNull;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU64, Ordering};
 
-/// Memory that other processes write too. Offsets count from its start; 0 means nothing.
+/// Memory that other processes write too. Offsets count from its start; 0 means nothing. What is added to an offset that was read wraps: the check of the
+/// sum is what counts.
 pub(super) struct Space {
     start: NonNull<u8>,
     size: u64,
@@ -73,6 +74,19 @@ impl Space {
         Ok(())
     }
 
+    /// Has the line at an offset brought near, if it is one of this space.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, at: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if at < self.size {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: inside the mapping; and a prefetch has no effect that a program could see.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.start.add(at as usize).as_ptr().cast_const().cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     /// Where a word of this space is.
     #[inline(always)]
     pub(super) fn offset_of(&self, word: &AtomicU64) -> u64 {
@@ -108,7 +122,7 @@ impl Space {
         let place = self.bytes(at, whole)?;
         // SAFETY: so many bytes of the mapping; what is copied is this process's own. Nobody reads them without the lock.
         unsafe { place.copy_from_nonoverlapping(NonNull::from(many).cast(), whole) };
-        each_word(rest, |index, word| self.write(at + whole as u64 + 8 * index, word))
+        each_word(rest, |index, word| self.write(at.wrapping_add(whole as u64 + 8 * index), word))
     }
 
     /// Makes so many bytes zero, which start at a word.
@@ -131,13 +145,23 @@ impl Space {
             unsafe { place.as_ptr().copy_to_nonoverlapping(into, size) };
             return Ok(());
         }
-        let mut done = 0;
-        while done < size {
-            let word = self.read(at + done as u64)?.to_ne_bytes();
-            let count = (size - done).min(8);
-            // SAFETY: `count` bytes of both, by the sizes; the rest by contract.
-            unsafe { into.add(done).copy_from_nonoverlapping(word.as_ptr(), count) };
-            done += count;
+        if at % 8 != 0 {
+            return Err(DAMAGED);
+        }
+        let words = place.cast::<AtomicU64>();
+        for index in 0..size / 8 {
+            // SAFETY: a whole word of both, by the size; aligned here, by the check; the rest by contract.
+            unsafe {
+                let word = words.add(index).as_ref().load(Ordering::Relaxed);
+                into.add(8 * index).cast::<u64>().write_unaligned(word);
+            }
+        }
+        let rest = size % 8;
+        if rest != 0 {
+            let done = (size - rest) as u64;
+            let word = self.read(at.wrapping_add(done))?.to_ne_bytes();
+            // SAFETY: so many bytes are left of both; the rest by contract.
+            unsafe { into.add(size - rest).copy_from_nonoverlapping(word.as_ptr(), rest) };
         }
         Ok(())
     }
@@ -145,13 +169,25 @@ impl Space {
     /// Whether these bytes are there, filled up with zeroes.
     #[inline]
     pub(super) fn equals(&self, at: u64, bytes: &[u8]) -> Result<bool> {
-        let mut are_equal = true;
-        let compare = |index: u64, word| {
-            are_equal &= self.read(at + 8 * index)? == word;
+        if at % 8 != 0 {
+            return Err(DAMAGED);
+        }
+        let words = self.bytes(at, bytes.len())?.cast::<AtomicU64>();
+        let mut chunks = bytes.chunks_exact(8);
+        let mut difference = 0;
+        for (index, chunk) in chunks.by_ref().enumerate() {
+            let mut whole = [0; 8];
+            whole.copy_from_slice(chunk);
+            // SAFETY: a whole word of so many bytes; aligned, by the check.
+            let word = unsafe { words.add(index).as_ref() }.load(Ordering::Relaxed);
+            difference |= word ^ u64::from_ne_bytes(whole);
+        }
+        each_word(chunks.remainder(), |_, rest| {
+            let done = (bytes.len() & !7) as u64;
+            difference |= self.read(at.wrapping_add(done))? ^ rest;
             Ok(())
-        };
-        each_word(bytes, compare)?;
-        Ok(are_equal)
+        })?;
+        Ok(difference == 0)
     }
 }
 

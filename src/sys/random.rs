@@ -10,5 +10,11 @@ pub(crate) fn words() -> [u64; 2] {
     let got = errno::preserve(|| unsafe {
         libc::getrandom(words.as_mut_ptr().cast(), size, libc::GRND_NONBLOCK) as i64
     });
-    if got == Ok(size as i64) { words } else { [clock::now(), u64::from(proc::pid())] }
+    if got == Ok(size as i64) {
+        return words;
+    }
+    // Every bit of a seed counts, so what changes is spread over all (by the golden ratio).
+    let spread = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+    let now = clock::now();
+    [spread(now), spread(now ^ u64::from(proc::pid()) << 40)]
 }

@@ -1,0 +1,24 @@
+//! Kills a process at every instruction of every operation of collections, values and segments, and checks that whoever comes next finds
+//! what was before or after the operation, that nothing else is lost, and that every block of memory is accounted for.
+//!
+//! Run it by `verification/collections.sh`; what it does and how to read it: `verification/README.md`. Linux on x86_64 only: the victim is
+//! stepped by `ptrace`.
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64"))]
+#[path = "collections/mod.rs"]
+mod harness;
+
+fn main() -> std::process::ExitCode {
+    let is_wanted = std::env::var("FORQ_CRASH_POINTS").is_ok_and(|wanted| wanted == "collections");
+    #[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64"))]
+    if is_wanted {
+        return harness::run();
+    }
+    println!(
+        "crash points of collections: not run. They step a process by ptrace on Linux x86_64; run verification/collections.sh."
+    );
+    let is_other_machine =
+        cfg!(not(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")));
+    // The script must not take a skipped run for a good one.
+    std::process::ExitCode::from(if !is_wanted || is_other_machine { 0 } else { 2 })
+}

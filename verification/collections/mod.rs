@@ -1,0 +1,38 @@
+//! The harness: each operation is recorded once, then run again and killed wherever anything that outlives the victim has changed.
+
+mod operations;
+mod stage;
+mod tracee;
+mod trial;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Runs what the program's first argument selects, all without one.
+pub(crate) fn run() -> ExitCode {
+    let filter = std::env::args().nth(1).unwrap_or_default();
+    // What is killed while it recovers is killed after every so many points of the first one: 1 is all.
+    let stride: usize =
+        std::env::var("FORQ_CRASH_STRIDE").ok().and_then(|stride| stride.parse().ok()).unwrap_or(25);
+    let started = Instant::now();
+    let (mut kills, mut recoveries, mut strays, mut failures) = (0, 0, 0, 0);
+    println!(
+        "| operation | instructions | kills | kills while recovering | of these, another way | failures |\n|---|---:|---:|---:|---:|---:|"
+    );
+    for operation in operations::all().iter().filter(|operation| operation.name.contains(&filter)) {
+        let tally = trial::run(operation, stride);
+        println!(
+            "| {} | {} | {} | {} | {} | {} |",
+            operation.name, tally.instructions, tally.kills, tally.recoveries, tally.strays, tally.failures
+        );
+        kills += tally.kills;
+        recoveries += tally.recoveries;
+        strays += tally.strays;
+        failures += tally.failures;
+    }
+    println!(
+        "{kills} kills, {recoveries} more while recovering ({strays} on another way), {failures} failures, {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    ExitCode::from(u8::from(failures > 0 || kills == 0))
+}
