@@ -4,9 +4,14 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-flags="${RUSTFLAGS:-} --cfg forq_long_sleeps -Clink-arg=-Wl,-z,now"
-target="${CARGO_TARGET_DIR:-target}"
+# As in crash_points.sh, so that what forq depends on need not be built again. The fault is for forq alone: a wrapper adds it, one a
+# fault, since what cargo remembers of a build is the wrapper's path.
+RUSTFLAGS="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now --cfg forq_long_sleeps"
+CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/crash_points"
 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
+export RUSTFLAGS CARGO_TARGET_DIR
+mkdir -p "$CARGO_TARGET_DIR/planted"
+here="$(cd "$CARGO_TARGET_DIR/planted" && pwd)"
 FORQ_CRASH_POINTS=long
 # One finding is enough.
 FORQ_CRASH_POINTS_FIRST=1
@@ -14,9 +19,10 @@ export CARGO_PROFILE_RELEASE_DEBUG FORQ_CRASH_POINTS FORQ_CRASH_POINTS_FIRST
 
 missed=0
 for fault in no_pending late_pending no_will two_steps early_claim early_step early_clear no_pass_on; do
-    RUSTFLAGS="$flags --cfg forq_fault=\"$fault\""
-    CARGO_TARGET_DIR="$target/planted_$fault"
-    export RUSTFLAGS CARGO_TARGET_DIR
+    RUSTC_WORKSPACE_WRAPPER="$here/$fault"
+    printf '#!/bin/sh\nexec "$@" --cfg forq_fault=\\"%s\\"\n' "$fault" >"$RUSTC_WORKSPACE_WRAPPER"
+    chmod +x "$RUSTC_WORKSPACE_WRAPPER"
+    export RUSTC_WORKSPACE_WRAPPER
     # The rows that come to it, where it is late in the table.
     rows=""
     case $fault in
@@ -25,7 +31,7 @@ for fault in no_pending late_pending no_will two_steps early_claim early_step ea
     esac
     # A build that fails finds nothing.
     cargo test --quiet --release --features capi --test crash_points --no-run
-    log="$CARGO_TARGET_DIR/crash_points.log"
+    log="$here/$fault.log"
     if cargo test --quiet --release --features capi --test crash_points -- "$rows" >"$log" 2>&1; then
         echo "planted fault $fault: NOT FOUND"
         missed=1
