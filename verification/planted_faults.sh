@@ -33,4 +33,23 @@ for fault in no_pending late_pending no_will two_steps early_claim; do
         missed=1
     fi
 done
+
+# Those of collections: a declared transaction that nobody does again, a chain of blocks that nobody frees.
+FORQ_CRASH_POINTS=collections
+for fault in no_replay no_chain; do
+    RUSTFLAGS="$flags --cfg forq_fault=\"$fault\""
+    CARGO_TARGET_DIR="$target/planted_$fault"
+    export RUSTFLAGS CARGO_TARGET_DIR
+    cargo test --quiet --release --features capi --test collections --no-run
+    log="$CARGO_TARGET_DIR/collections.log"
+    if cargo test --quiet --release --features capi --test collections -- "dict: set, new" >"$log" 2>&1; then
+        echo "planted fault $fault: NOT FOUND"
+        missed=1
+    elif grep -aE '^FAILED .*(account|neither before nor after)' "$log" | head -n 1 | cut -c 1-200 | grep . ; then
+        echo "planted fault $fault: found"
+    else
+        echo "planted fault $fault: the run failed for another reason, see $log"
+        missed=1
+    fi
+done
 exit $missed
