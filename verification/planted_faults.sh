@@ -18,11 +18,15 @@ FORQ_CRASH_POINTS_FIRST=1
 export CARGO_PROFILE_RELEASE_DEBUG FORQ_CRASH_POINTS FORQ_CRASH_POINTS_FIRST
 
 missed=0
-for fault in no_pending late_pending no_will two_steps early_claim early_step early_clear no_pass_on; do
-    RUSTC_WORKSPACE_WRAPPER="$here/$fault"
-    printf '#!/bin/sh\nexec "$@" --cfg forq_fault=\\"%s\\"\n' "$fault" >"$RUSTC_WORKSPACE_WRAPPER"
+plant() {
+    RUSTC_WORKSPACE_WRAPPER="$here/$1"
+    printf '#!/bin/sh\nexec "$@" --cfg forq_fault=\\"%s\\"\n' "$1" >"$RUSTC_WORKSPACE_WRAPPER"
     chmod +x "$RUSTC_WORKSPACE_WRAPPER"
     export RUSTC_WORKSPACE_WRAPPER
+}
+
+for fault in no_pending late_pending no_will two_steps early_claim early_step early_clear no_pass_on; do
+    plant "$fault"
     # The rows that come to it, where it is late in the table.
     rows=""
     case $fault in
@@ -36,6 +40,23 @@ for fault in no_pending late_pending no_will two_steps early_claim early_step ea
         echo "planted fault $fault: NOT FOUND"
         missed=1
     elif grep -E '^FAILED .*(lost wake-up|untold death|account)' "$log" | head -n 1 | grep . ; then
+        echo "planted fault $fault: found"
+    else
+        echo "planted fault $fault: the run failed for another reason, see $log"
+        missed=1
+    fi
+done
+
+# Those of collections: a declared transaction that nobody does again, a chain of blocks that nobody frees.
+FORQ_CRASH_POINTS=collections
+for fault in no_replay no_chain; do
+    plant "$fault"
+    cargo test --quiet --release --features capi --test collections --no-run
+    log="$here/$fault.log"
+    if cargo test --quiet --release --features capi --test collections -- "dict: set, new" >"$log" 2>&1; then
+        echo "planted fault $fault: NOT FOUND"
+        missed=1
+    elif grep -aE '^FAILED .*(account|neither before nor after)' "$log" | head -n 1 | cut -c 1-200 | grep . ; then
         echo "planted fault $fault: found"
     else
         echo "planted fault $fault: the run failed for another reason, see $log"

@@ -112,13 +112,14 @@ impl Heap<'_> {
     }
 
     fn is_listed(&self, block: u64, size: u64) -> Result<bool> {
-        let (next, previous) = (self.space.read(block + NEXT)?, self.space.read(block + PREVIOUS)?);
+        let (next, previous) =
+            (self.space.read(block.wrapping_add(NEXT))?, self.space.read(block.wrapping_add(PREVIOUS))?);
         let forth = if previous == 0 {
             self.root.first[bins::of(size)].load(Ordering::Relaxed)
         } else {
-            self.space.read(previous + NEXT)?
+            self.space.read(previous.wrapping_add(NEXT))?
         };
-        Ok(forth == block && (next == 0 || self.space.read(next + PREVIOUS)? == block))
+        Ok(forth == block && (next == 0 || self.space.read(next.wrapping_add(PREVIOUS))? == block))
     }
 
     fn length(&self, bin: usize) -> Result<u64> {
@@ -129,7 +130,7 @@ impl Heap<'_> {
         }
         while block != 0 && length <= self.space.most_steps() {
             length += 1;
-            block = self.space.read(block + NEXT)?;
+            block = self.space.read(block.wrapping_add(NEXT))?;
         }
         Ok(length)
     }
@@ -146,7 +147,7 @@ impl Open<'_> {
         while let Some(entry) = self.first_from(order)? {
             visit(entry);
             count += 1;
-            let here = self.core.space.read(entry + ORDER)?;
+            let here = self.core.space.read(entry.wrapping_add(ORDER))?;
             order = here.checked_add(1).ok_or(DAMAGED)?;
         }
         let pending = self.shard.pending.load(Ordering::Relaxed) | self.shard.trim.load(Ordering::Relaxed);

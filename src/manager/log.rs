@@ -30,6 +30,9 @@ impl<const N: usize> Log<N> {
     /// Does again what a dead holder had declared.
     pub(super) fn replay(&self, space: &Space) {
         let declared = self.declared.load(Ordering::Relaxed);
+        if cfg!(forq_fault = "no_replay") {
+            return;
+        }
         let transaction = self.begin(space);
         if let Some(planned) = usize::try_from(declared).ok().filter(|&planned| planned <= N) {
             Transaction { planned, ..transaction }.apply();

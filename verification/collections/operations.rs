@@ -82,6 +82,11 @@ macro_rules! operation {
 
 pub(super) fn all() -> Vec<Operation> {
     vec![
+        operation!("value: add", SMALL, nothing, |s| s.sum.add(5)),
+        operation!("value: set, of 8 bytes", SMALL, nothing, |s| s.sum.set(&5)),
+        operation!("value: set, of 40 bytes", SMALL, nothing, |s| s.wide.set(&[7; 5])),
+        operation!("value: get", SMALL, nothing, |s| s.wide.get()),
+        operation!("array: set, of 3 bytes", SMALL, nothing, |s| s.array.set(1, &[7; 3])),
         operation!("dict: get", SMALL, some, |s| typed::<5, 21>(s).get(&[3; 5])),
         operation!("dict: set, the first entry", SMALL, nothing, |s| s.dict().set(b"key", b"value")),
         operation!("dict: set, new", SMALL, some, |s| s.dict().set(b"key", b"value")),

@@ -173,14 +173,15 @@ pub(super) fn run(operation: &Operation, stride: usize) -> Tally {
         let next = Stage::touch;
         let recovery = Path::record(&stage, &next);
         // Once it has recovered, nothing but locks changes; a reader's later points are as its earlier ones.
-        for &second in recovery.points.iter().step_by(2) {
+        let most = if stride == 1 { usize::MAX } else { 100 };
+        for &second in recovery.points.iter().take(most).step_by(2) {
             let killed = again(|| {
                 stage.restore_to(&left);
                 recovery.kill_at(&stage, &next, second)
             });
             tally.recoveries += 1;
-            let result =
-                if killed { check(&stage, &before, &after) } else { Err("it took another way".into()) };
+            tally.strays += usize::from(!killed);
+            let result = check(&stage, &before, &after);
             if !goes_on(&mut tally, result, &format!("recovery killed before {second}, after a death before"))
             {
                 break;
