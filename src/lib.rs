@@ -47,6 +47,7 @@
 //! # Features
 //! - `std` (default): `std::error::Error`, results as `Vec`, panics caught in children and tasks, guards that
 //!   mark what a panic left. Without it the crate is `no_std`, needs no allocator, and only libc.
+//! - `serde`: `Pool::map_serde`, inputs and results of any serialisable type.
 //! - `lock_api`: the mutex behind the traits of the `lock_api` crate, as `RawLock`.
 //! - `serde`: what serde can write and read, as keys, values and items ([`Stored`]).
 //! - `capi`: the symbols of `include/forq.h`.

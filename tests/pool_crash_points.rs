@@ -84,8 +84,11 @@ impl Tracee {
     fn step(&self, count: usize) -> usize {
         for done in 0..count {
             self.request(libc::PTRACE_SINGLESTEP);
-            if !self.stopped(Duration::from_millis(20)) {
-                return done;
+            // It may only be waiting for a CPU.
+            while !self.stopped(Duration::from_millis(20)) {
+                if is_asleep_anywhere(self.0 as u32) {
+                    return done;
+                }
             }
         }
         count
@@ -136,7 +139,7 @@ fn kill_worker<J>(pool: &Pool, stride: usize, begin: impl Fn() -> J, check: impl
         kills += 1;
         if done < at {
             println!("     {kills} kills in {done} instructions");
-            assert!(done > 300, "that is no job");
+            assert!(done > 1000, "that is no job");
             return;
         }
         (before, at) = (worker, at + stride);
@@ -261,7 +264,7 @@ fn stopped() {
         check_once(&first.try_get().unwrap(), 0, at);
         assert_eq!(pool.map(|x| x + 1, &[1u8; 20]).unwrap(), [2; 20]);
         if done < at {
-            assert!(done > 300, "that is no job");
+            assert!(done > 1000, "that is no job");
             assert_eq!(pool.statistics().replaced, 0);
             return;
         }
@@ -291,9 +294,9 @@ fn supervisor() {
         send(worker, libc::SIGKILL);
         let done = tracee.step(at);
         tracee.kill();
-        let started = Instant::now();
+        // Who asks is told at once; who sleeps, within 250 ms.
+        eventually("it is known", || job.ready());
         let each = job.try_get().unwrap();
-        assert!(started.elapsed() < Duration::from_secs(10), "{at}");
         assert!(each.iter().all(|item| *item == Err(TaskError::Signaled(libc::SIGKILL))), "{at}: {each:?}");
         assert_eq!(pool.apply(|x| x + 1, &1u8), Err(Error::ChildLost), "{at}");
         let workers: Vec<u32> =

@@ -35,7 +35,7 @@ unsafe fn run_captured<I, R: Pod, F: Fn(&I) -> R>(run: &mut Run<'_>) {
 /// Runs `function` on each item in forked processes, so many at a time (0: as many as CPUs); the results in the order of the items.
 ///
 /// The processes are forked by this call, and have a copy (made page by page, when it is written to) of all that this process has: `function` may capture
-/// anything by reference, and items may be of any type. What it changes, only its own process sees. As with a [`Pool`], an item that
+/// anything by reference, and items may be of any type. What it changes, only its own process sees. As with a [`Pool`](crate::Pool), an item that
 /// crashes its process costs that item, and the rest is done. For many short calls a pool is faster: this one costs
 /// a fork for each process and one more.
 ///
