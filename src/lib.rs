@@ -62,6 +62,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("forq is made of futexes, pidfds and robust lists: it needs Linux");
 
+mod channel;
 mod error;
 #[cfg(feature = "capi")]
 #[doc(hidden)]
@@ -75,6 +76,9 @@ mod shared;
 mod sync;
 mod sys;
 
+#[doc(hidden)]
+pub use channel::{__byte_channel_in_lap, __channel_in_lap};
+pub use channel::{ByteReceiver, ByteSender, Message, Receiver, Sender, Slot, byte_channel, channel};
 pub use error::{Error, Result};
 pub use manager::dict::Dict;
 pub use manager::list::List;

@@ -8,9 +8,9 @@ pub(crate) use core::sync::atomic::{
 /// and what only a holder writes, stay core's: they order nothing, and each would double what loom has to search.
 pub(crate) mod modelled {
     #[cfg(not(loom))]
-    pub(crate) use core::sync::atomic::AtomicU64;
+    pub(crate) use core::sync::atomic::{AtomicU64, fence};
     #[cfg(loom)]
-    pub(crate) use loom::sync::atomic::AtomicU64;
+    pub(crate) use loom::sync::atomic::{AtomicU64, fence};
 
     /// Where the futex in a word stands, `byte` bytes from its start. For the kernel; nobody else follows it.
     #[cfg(not(loom))]

@@ -10,6 +10,8 @@ pub(crate) mod fork;
 #[cfg_attr(loom, path = "loom/futex.rs")]
 pub(crate) mod futex;
 pub(crate) mod map;
+#[cfg_attr(loom, path = "loom/membarrier.rs")]
+pub(crate) mod membarrier;
 pub(crate) mod once;
 #[cfg(forq_panic_handler)]
 mod panic;

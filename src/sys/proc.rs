@@ -1,8 +1,9 @@
 //! Process and thread ids, and what /proc tells about other processes.
 
-use super::clock;
+use super::atomic::{AtomicU64, Ordering};
 use super::errno::{self, ESRCH};
 use super::fd::Fd;
+use super::{clock, thread};
 
 /// This process's id.
 pub(crate) fn pid() -> u32 {
@@ -46,6 +47,27 @@ pub(crate) fn has_ended(pid: u32) -> bool {
     false
 }
 
+/// When this process began, in the unit of [`is_process_gone`]; 0 without /proc. Asked for once per process.
+pub(crate) fn start_time() -> u64 {
+    static TIME: AtomicU64 = AtomicU64::new(0);
+    static KNOWN_IN: AtomicU64 = AtomicU64::new(0);
+    let generation = thread::generation();
+    // Acquire pairs with the Release below. Threads that race here store the same.
+    if KNOWN_IN.load(Ordering::Acquire) != generation {
+        TIME.store(Stat::of(pid()).map_or(0, |stat| stat.start), Ordering::Relaxed);
+        KNOWN_IN.store(generation, Ordering::Release);
+    }
+    TIME.load(Ordering::Relaxed)
+}
+
+/// Whether the process of this id that began at `start` has ended, or only its remains are there. The id may have been given to another
+/// one since: that is told by the start, unless it is 0, not known. Of `start` the bits in `mask` count.
+pub(crate) fn is_process_gone(pid: u32, start: u64, mask: u64) -> bool {
+    let Some(stat) = Stat::of(pid) else { return !exists(pid) };
+    let is_another = start != 0 && (stat.start ^ start) & mask != 0;
+    is_another || matches!(stat.state, b'Z' | b'X') && stat.threads <= 1
+}
+
 fn exists(tid: u32) -> bool {
     let Ok(id) = i32::try_from(tid) else { return false };
     // SAFETY: signal 0 only asks.
@@ -70,6 +92,8 @@ struct Stat {
     state: u8,
     flags: u64,
     threads: u64,
+    /// In ticks of the clock since the machine started.
+    start: u64,
 }
 
 impl Stat {
@@ -86,8 +110,8 @@ impl Stat {
         let state = *fields.next()?.first()?;
         let mut number =
             |skipped: usize| -> Option<u64> { core::str::from_utf8(fields.nth(skipped)?).ok()?.parse().ok() };
-        // The ninth field and the twentieth.
-        Some(Self { state, flags: number(5)?, threads: number(10)? })
+        // The ninth field, the twentieth, the twenty-second.
+        Some(Self { state, flags: number(5)?, threads: number(10)?, start: number(1)? })
     }
 }
 

@@ -48,6 +48,15 @@ impl Node {
 /// What list pointers point at: a place for the next such pointer.
 type Next = *mut core::ffi::c_void;
 
+/// A value of the pending entry.
+#[derive(Clone, Copy)]
+pub(crate) struct Pending(*mut Next);
+
+impl Pending {
+    /// None.
+    pub(crate) const NONE: Self = Self(core::ptr::null_mut());
+}
+
 const PI: usize = 1;
 
 fn unmarked(next: *mut Next) -> *mut Next {
@@ -110,6 +119,35 @@ impl Head {
         }
         compiler_fence(Ordering::SeqCst);
         true
+    }
+
+    /// As [`Head::bequeath`], without a branch: what the entry was before, for [`Head::restore`].
+    ///
+    /// # Safety
+    /// As [`Head::bequeath`].
+    #[inline(always)]
+    pub(crate) unsafe fn bequeath_over(head: *mut Self, word: *const u32) -> Pending {
+        let entry = word.cast::<u8>().wrapping_offset(-FUTEX_OFFSET);
+        // SAFETY: as in `bequeath`.
+        let before = unsafe {
+            let pending = &raw mut (*head).pending;
+            let before = pending.read_volatile();
+            pending.write_volatile(if before.is_null() { entry.cast_mut().cast() } else { before });
+            before
+        };
+        compiler_fence(Ordering::SeqCst);
+        Pending(before)
+    }
+
+    /// Ends what [`Head::bequeath_over`] began.
+    ///
+    /// # Safety
+    /// `head` must be this thread's.
+    #[inline(always)]
+    pub(crate) unsafe fn restore(head: *mut Self, before: Pending) {
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: by contract.
+        unsafe { (&raw mut (*head).pending).write_volatile(before.0) };
     }
 
     /// Ends what [`Head::set_pending`] or [`Head::bequeath`] began.

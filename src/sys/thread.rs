@@ -9,7 +9,7 @@ use core::cell::Cell;
 use super::atomic::{AtomicU64, Ordering, compiler_fence};
 use super::map::{self, LonelyWord};
 use super::once::Once;
-use super::robust::{self, Head, Node};
+use super::robust::{self, Head, Node, Pending};
 use super::{proc, tls};
 use crate::sync::raw::RawMutex;
 use crate::sync::state;
@@ -247,6 +247,26 @@ impl Thread {
     pub(crate) unsafe fn bequeath(&self, word: *const u32) -> bool {
         // SAFETY: this thread's head; the rest by contract.
         unsafe { Head::bequeath(self.head.get(), word) }
+    }
+
+    /// See [`Head::bequeath_over`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn bequeath_over(&self, word: *const u32) -> Pending {
+        if cfg!(forq_fault = "no_will") {
+            return Pending::NONE;
+        }
+        // SAFETY: this thread's head; the rest by contract.
+        unsafe { Head::bequeath_over(self.head.get(), word) }
+    }
+
+    /// See [`Head::restore`].
+    #[inline(always)]
+    pub(crate) fn restore_pending(&self, before: Pending) {
+        // SAFETY: this thread's head.
+        unsafe { Head::restore(self.head.get(), before) }
     }
 
     /// See [`Head::clear_pending`].

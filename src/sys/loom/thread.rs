@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::robust::Node;
+use super::robust::{Node, Pending};
 use crate::sync::raw::RawMutex;
 use crate::sync::state;
 
@@ -101,6 +101,14 @@ impl Thread {
     pub(crate) unsafe fn bequeath(&self, _word: *const u32) -> bool {
         false
     }
+
+    /// # Safety
+    /// None is needed.
+    pub(crate) unsafe fn bequeath_over(&self, _word: *const u32) -> Pending {
+        Pending::NONE
+    }
+
+    pub(crate) fn restore_pending(&self, _before: Pending) {}
 
     pub(crate) fn clear_pending(&self) {}
 

@@ -1,0 +1,85 @@
+//! How a side spends its time before it sleeps.
+//!
+//! It looks for 1.6 us, less and less often, and gives the CPU away a few times, as [`Backoff`] has it; then it sleeps. If a sleep turns out to have been hardly longer
+//! than what sleeping and being woken costs, it would have done better to stay awake: the next ones do so for so long, until that is in vain. (Two that
+//! put each other to sleep would otherwise go on so for ever: by the time that one is awake, the other has run out of work.)
+
+use crate::sync::backoff::Backoff;
+use crate::sys::{clock, cpu};
+
+/// Nanoseconds: about what being put to sleep and woken across CPUs costs.
+const STAY: u64 = 50_000;
+
+/// What a side has learnt from its sleeps.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Lesson {
+    stays: bool,
+}
+
+/// One wait.
+#[derive(Default)]
+pub(super) struct Patience {
+    backoff: Backoff,
+    /// When it began to stay.
+    since: u64,
+    /// When it first went to sleep; 0: it has not.
+    asleep_since: u64,
+}
+
+impl Patience {
+    /// Waits a little. False: it did not; time to sleep.
+    pub(super) fn snooze(&mut self, lesson: Lesson) -> bool {
+        if self.backoff.snooze() {
+            return true;
+        }
+        if cfg!(loom) || !lesson.stays || self.asleep_since != 0 {
+            return false;
+        }
+        let now = clock::now();
+        if self.since == 0 {
+            self.since = now;
+        }
+        if now - self.since >= STAY {
+            return false;
+        }
+        cpu::yield_now();
+        true
+    }
+
+    /// It goes to sleep.
+    pub(super) fn sleeps(&mut self, now: u64) {
+        if self.asleep_since == 0 {
+            self.asleep_since = now;
+        }
+    }
+
+    /// There is something: learns from how long it has slept.
+    pub(super) fn learn(&self, lesson: &mut Lesson) {
+        if self.asleep_since != 0 {
+            lesson.stays = clock::now() - self.asleep_since < 2 * STAY;
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_ends_in_sleep_and_who_has_slept_shortly_stays_first() {
+        let looks = |lesson| {
+            let mut patience = Patience::default();
+            (0..).take_while(|_| patience.snooze(lesson)).count()
+        };
+        let mut lesson = Lesson::default();
+        let few = looks(lesson);
+        let mut patience = Patience::default();
+        patience.sleeps(clock::now());
+        patience.learn(&mut lesson);
+        assert!(looks(lesson) > few);
+        let mut patience = Patience::default();
+        patience.sleeps(clock::now() - 3 * STAY);
+        patience.learn(&mut lesson);
+        assert_eq!(looks(lesson), few);
+    }
+}
