@@ -39,7 +39,7 @@ fn counts() -> &'static [AtomicU32; ITEMS] {
 
 /// How many instructions lie between two kills.
 fn every(default: usize) -> usize {
-    let default = if cfg!(debug_assertions) { default * 6 } else { default };
+    let default = if cfg!(debug_assertions) { default * 30 } else { default };
     std::env::var("FORQ_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(default)
 }
 
