@@ -1347,9 +1347,10 @@ int forq_pool_map_async(forq_pool *p,
 /**
  * Waits until the result is ready: all its items have ended, in whatever way.
  *
- * Returns 0; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EPERM; -EINVAL.
+ * Returns 0; -ECHILD if the pool ended before all was done: then it is ready too; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EPERM; -EINVAL.
  */
-int forq_result_wait(struct forq_result *r, int64_t timeout_ns);
+int forq_result_wait(struct forq_result *r,
+                     int64_t timeout_ns);
 
 /**
  * Whether the result is ready: 1 or 0. Never waits. -EPERM; -EINVAL.

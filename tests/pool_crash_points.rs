@@ -39,7 +39,7 @@ fn counts() -> &'static [AtomicU32; ITEMS] {
 
 /// How many instructions lie between two kills.
 fn every(default: usize) -> usize {
-    let default = if cfg!(debug_assertions) { default * 8 } else { default };
+    let default = if cfg!(debug_assertions) { default * 30 } else { default };
     std::env::var("FORQ_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(default)
 }
 
@@ -70,7 +70,7 @@ impl Tracee {
             // SAFETY: a place for the result.
             match unsafe { libc::waitpid(self.0, &mut status, libc::__WALL | libc::WNOHANG) } {
                 0 if Instant::now() > deadline => return false,
-                0 => std::hint::spin_loop(),
+                0 => std::thread::yield_now(),
                 pid => {
                     assert_eq!(pid, self.0);
                     assert!(libc::WIFSTOPPED(status), "it ended: {status:#x}");
@@ -167,7 +167,7 @@ fn worker_once() {
     counts();
     let pool = Pool::new(1).unwrap();
     let begin = || pool.batch().chunk_size(2).map_async(task, &INPUTS).unwrap();
-    kill_worker(&pool, every(5), begin, |job: AsyncResult<[u32]>, at| {
+    kill_worker(&pool, every(40), begin, |job: AsyncResult<[u32]>, at| {
         check_once(&job.try_get().unwrap(), 1, at);
     });
 }
@@ -176,7 +176,7 @@ fn worker_again() {
     counts();
     let pool = Pool::builder().workers(1).max_attempts(3).build().unwrap();
     let begin = || pool.batch().chunk_size(3).map_async(task, &INPUTS).unwrap();
-    kill_worker(&pool, every(5), begin, |job: AsyncResult<[u32]>, at| {
+    kill_worker(&pool, every(40), begin, |job: AsyncResult<[u32]>, at| {
         assert_eq!(job.get().unwrap(), [100, 101, 102, 103, 104, 105], "{at}");
         let runs = counts().iter().map(|runs| runs.load(Ordering::Relaxed));
         assert!(runs.clone().all(|runs| runs >= 1) && runs.sum::<u32>() <= ITEMS as u32 + 1, "{at}");
@@ -188,7 +188,7 @@ fn stream() {
     let pool = Pool::new(1).unwrap();
     let stream = pool.stream(task, 4, false).unwrap();
     let begin = || INPUTS[..4].iter().for_each(|x| stream.put(x).unwrap());
-    kill_worker(&pool, every(5), begin, |(), at| {
+    kill_worker(&pool, every(40), begin, |(), at| {
         let mut each = [Err(TaskError::Cancelled); 4];
         for _ in 0..4 {
             let (number, result) = stream.next().unwrap().unwrap();
@@ -203,7 +203,7 @@ fn retiring() {
     counts();
     // It leaves in the middle of the only chunk.
     let pool = Pool::builder().workers(1).max_tasks_per_worker(4).build().unwrap();
-    let (mut at, stride) = (0, every(7));
+    let (mut at, stride) = (0, every(60));
     let mut before = 0;
     loop {
         let worker = worker_of(&pool, 0, before);
@@ -238,7 +238,7 @@ fn retiring() {
 fn stopped() {
     counts();
     let pool = Pool::new(2).unwrap();
-    let (mut at, stride) = (0, every(5));
+    let (mut at, stride) = (0, every(40));
     loop {
         let (stepped, other) = (worker_of(&pool, 0, 0), worker_of(&pool, 1, 0));
         counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
@@ -278,7 +278,7 @@ fn parent_of(pid: u32) -> u32 {
 }
 
 fn supervisor() {
-    let (mut at, stride) = (0, every(101));
+    let (mut at, stride) = (0, every(300));
     loop {
         let pool = Pool::new(2).unwrap();
         let worker = worker_of(&pool, 0, 0);

@@ -87,7 +87,7 @@ pub unsafe extern "C" fn forq_pool_map_async(
 
 /// Waits until the result is ready: all its items have ended, in whatever way.
 ///
-/// Returns 0; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EPERM; -EINVAL.
+/// Returns 0; -ECHILD if the pool ended before all was done: then it is ready too; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EPERM; -EINVAL.
 ///
 /// # Safety
 /// `r` must be NULL or a result.

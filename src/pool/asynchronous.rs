@@ -46,7 +46,7 @@ impl<T: ?Sized> AsyncResult<T> {
     /// Waits until it is ready: all its items have ended, in whatever way.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`]; [`Error::Interrupted`].
+    /// [`Error::ChildLost`] if the pool ended first: then it is ready too; [`Error::NotPermitted`]; [`Error::Interrupted`].
     pub fn wait(&self) -> Result<()> {
         self.flight().wait(Deadline::FOREVER)
     }
@@ -179,10 +179,8 @@ impl<R: Pod> AsyncResult<[R]> {
     /// As there, and [`Error::TimedOut`], or [`Error::WouldBlock`] if `timeout` is zero. The work goes on.
     #[cfg(feature = "std")]
     pub fn get_timeout(&self, timeout: Duration) -> Result<Vec<R>> {
-        let deadline = Deadline::after(timeout);
-        self.flight().wait(deadline)?;
         let mut outputs = vec![R::zeroed(); self.len()];
-        self.get_into_until(&mut outputs, deadline).map(|()| outputs)
+        self.get_into_until(&mut outputs, Deadline::after(timeout)).map(|()| outputs)
     }
 
     /// Waits for the results, and tells of each item how it ended.

@@ -16,6 +16,8 @@ use crate::sys::signal::SIGKILL;
 
 /// How often the host yields before it sleeps.
 const YIELDS: u32 = 8;
+/// Bytes of inputs after which the workers may begin with them, while the host copies more.
+const PIECE: usize = 256 << 10;
 
 /// A job in flight.
 #[derive(Clone, Copy)]
@@ -85,15 +87,15 @@ impl Host {
         let ticket = self.reserve(layout, held, deadline)?;
         // SAFETY: by contract; the extent was reserved for this layout.
         unsafe {
-            self.fill(job, &ticket);
+            self.prepare(job, &ticket);
             self.publish(&ticket);
         }
         if job.count == 0 {
             self.shared.job(ticket.index).completed.store(ticket.generation, Ordering::Release);
             return Ok(ticket);
         }
-        self.shared.control().open.insert(ticket.index);
-        self.shared.announce_work(ticket.fields.chunks as usize);
+        // SAFETY: by contract.
+        unsafe { self.feed(job, &ticket) };
         Ok(ticket)
     }
 
@@ -138,23 +140,51 @@ impl Host {
         }
     }
 
-    /// Copies context and inputs into the arena.
+    /// Copies the context into the arena, and makes the chunks' words.
     ///
     /// # Safety
     /// As [`Host::run`]; the ticket must be reserved and not published.
-    pub(super) unsafe fn fill(&self, job: &Job, ticket: &Ticket) {
+    pub(super) unsafe fn prepare(&self, job: &Job, ticket: &Ticket) {
         let (shared, fields) = (&self.shared, &ticket.fields);
         // SAFETY: the caller's buffers by contract; the extent is ours alone until the job is published.
         unsafe {
             if job.context_size > 0 {
                 job.context.copy_to_nonoverlapping(shared.arena(fields.context), job.context_size);
             }
-            if job.input_size > 0 && !job.inputs.is_null() {
-                job.inputs.copy_to_nonoverlapping(shared.arena(fields.inputs), job.input_size * job.count);
-            }
             for word in shared.words(fields) {
                 word.store(ChunkWord::untouched(ticket.generation).0, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Copies the inputs into the arena, and lets the workers at those that are there.
+    ///
+    /// # Safety
+    /// As [`Host::run`]; the ticket must be published.
+    unsafe fn feed(&self, job: &Job, ticket: &Ticket) {
+        let (shared, fields) = (&self.shared, &ticket.fields);
+        let chunk_bytes = fields.input_size * fields.chunk_size;
+        let step = PIECE.checked_div(chunk_bytes).map_or(u32::MAX, |chunks| chunks.max(1) as u32);
+        let mut fed = 0;
+        while fed < fields.chunks {
+            let next = fields.chunks.min(fed.saturating_add(step));
+            let (from, to) = (fields.chunk(fed).start, fields.chunk(next - 1).end);
+            if fields.input_size > 0 {
+                let offset = from * fields.input_size;
+                // SAFETY: the caller's buffer by contract; workers do not touch inputs past the tail.
+                unsafe {
+                    job.inputs.add(offset).copy_to_nonoverlapping(
+                        shared.arena(fields.inputs + offset),
+                        (to - from) * fields.input_size,
+                    );
+                }
+            }
+            // SeqCst, as the set: a worker that takes the job out of the open ones looks at the tail after that. It is also
+            // the release of the inputs.
+            shared.job(ticket.index).tail.store(next, Ordering::SeqCst);
+            shared.control().open.insert(ticket.index);
+            shared.announce_work((next - fed) as usize);
+            fed = next;
         }
     }
 

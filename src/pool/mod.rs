@@ -2,7 +2,7 @@
 //!
 //! Who does what: the *host* ([`host`], [`flight`]) is the process that made the pool. The *supervisor*
 //! ([`supervisor`], [`settle`]) is its child, and the parent of the *workers* ([`recruit`], [`worker`], [`run`]). They meet in the control
-//! block ([`control`]), whose words ([`word`]) say at every instant who has what in hand.
+//! block ([`control`], [`view`]), whose words ([`word`]) say at every instant who has what in hand.
 
 mod arena;
 mod asynchronous;
@@ -37,6 +37,7 @@ pub(crate) mod status;
 pub(crate) mod stream;
 mod supervisor;
 mod tidy;
+mod view;
 mod word;
 mod worker;
 

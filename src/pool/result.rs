@@ -23,6 +23,8 @@ pub(crate) struct Flight {
     /// The kind of status that the items get which were not done, once it is known that there are some; 0 before.
     rest: AtomicU32,
     rest_code: AtomicI32,
+    /// Not 0: the pool ended before all was done.
+    lost: AtomicU32,
     /// Readable when the result is ready; 0: not asked for.
     descriptor: AtomicI32,
 }
@@ -60,6 +62,7 @@ impl Host {
                 is_apply: job.is_apply,
                 rest: AtomicU32::new(0),
                 rest_code: AtomicI32::new(0),
+                lost: AtomicU32::new(0),
                 descriptor: AtomicI32::new(0),
             };
             let place = host.place(ticket.index);
@@ -82,9 +85,12 @@ impl Flight {
         Shape { count: fields.count, output_size: fields.output_size, is_apply: self.is_apply }
     }
 
-    /// Waits until it is ready.
+    /// Waits until it is ready: `ChildLost` if it is so only because the pool has ended.
     pub(crate) fn wait(&self, deadline: Deadline) -> Result<()> {
-        self.host().enter(|host| self.wait_inside(host, deadline))
+        self.host().enter(|host| {
+            self.wait_inside(host, deadline)?;
+            if self.lost.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(Error::ChildLost) }
+        })
     }
 
     fn wait_inside(&self, host: &Host, deadline: Deadline) -> Result<()> {
@@ -96,6 +102,8 @@ impl Flight {
         }
         if !host.is_completed(&self.ticket) {
             self.end_with(host.seal(&self.ticket));
+            // Before it is complete: who finds it so finds this too.
+            self.lost.store(1, Ordering::Relaxed);
             self.complete(host);
         }
         Ok(())
@@ -103,7 +111,7 @@ impl Flight {
 
     /// Whether it is ready.
     pub(crate) fn is_ready(&self) -> Result<bool> {
-        match self.wait(Deadline::NOW) {
+        match self.host().enter(|host| self.wait_inside(host, Deadline::NOW)) {
             Ok(()) => Ok(true),
             Err(Error::WouldBlock) => Ok(false),
             Err(error) => Err(error),

@@ -103,7 +103,7 @@ impl Host {
             let ticket = host.reserve(layout, true, Deadline::FOREVER)?;
             // SAFETY: by contract; just reserved. All slots are empty: a cancelled chunk is nobody's.
             unsafe {
-                host.fill(job, &ticket);
+                host.prepare(job, &ticket);
                 for word in host.shared.words(&ticket.fields) {
                     let empty = ChunkWord::untouched(ticket.generation).with_stage(Stage::Cancelled);
                     word.store(empty.0, Ordering::Relaxed);

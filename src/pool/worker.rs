@@ -201,8 +201,8 @@ unsafe fn claim(
         let claimed = word.claimed_by(context.index);
         Shared::exchange(&words[chunk as usize], word, claimed).then_some((chunk, claimed))
     };
-    // Acquire: the order up to there, and the slots it names.
-    let end = if fields.is_stream() { job.tail.load(Ordering::Acquire) } else { fields.chunks };
+    // Acquire: the inputs up to there; of a stream also the order, and the slots it names.
+    let end = job.tail.load(Ordering::Acquire);
     let mut at = hint.low();
     while at != end {
         let chunk = match order.len() {

@@ -234,6 +234,7 @@ static void a_finished_result_outlives_its_pool(void) {
     CHECK(output == 36);
     forq_task_status status;
     RETURNS(forq_result_ready(pending), 1);
+    RETURNS(forq_result_wait(pending, FORQ_FOREVER), -ECHILD);
     RETURNS(forq_result_get(pending, NULL, &status, FORQ_FOREVER), -ECHILD);
     CHECK(status.kind == FORQ_TASK_CANCELLED);
     RETURNS(forq_result_cancel(pending), -EBUSY);
