@@ -4,6 +4,7 @@
 mod audit;
 mod bins;
 pub(crate) mod dict;
+mod glance;
 mod grow;
 mod hash;
 mod heap;

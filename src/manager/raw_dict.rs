@@ -1,5 +1,6 @@
 //! A dict of byte strings, spread over shards that are locked one at a time.
 
+use super::glance::Seen;
 use super::root::{CollectionKind, Core};
 use super::shard::{Open, Shard, check_key, leading};
 use super::space::{DAMAGED, InPlace};
@@ -167,6 +168,14 @@ impl<'a> RawDict<'a> {
     /// `into` must have room for `capacity` bytes, outside of the manager's memory.
     #[inline]
     pub(crate) unsafe fn get(&self, key: &[u8], into: *mut u8, capacity: usize) -> Result<usize> {
+        if let Some(seen) = self.glance(key)? {
+            let Seen::Value(value, size) = seen else { return Err(Error::NotFound) };
+            if size <= capacity {
+                // SAFETY: no more than the value has; the rest by contract.
+                unsafe { into.copy_from_nonoverlapping(value.as_ptr().cast(), size) };
+            }
+            return Ok(size);
+        }
         let (open, hash) = self.open_for(key)?;
         let place = open.find(hash, key)?;
         if !place.is_found() {
@@ -176,7 +185,20 @@ impl<'a> RawDict<'a> {
         unsafe { open.value(&place, into, capacity) }
     }
 
+    /// A key's value without the lock; `None`: only the lock will tell.
+    #[inline]
+    fn glance(&self, key: &[u8]) -> Result<Option<Seen>> {
+        check_key(key)?;
+        self.enter()?;
+        let hash = Open::hash_of(self.core, key);
+        let epoch = self.state()?.epoch.load(Ordering::Relaxed);
+        Ok(self.shard(leading(hash, 0, self.bits))?.glance(self.core, self.bits, epoch, hash, key))
+    }
+
     pub(crate) fn contains(&self, key: &[u8]) -> Result<bool> {
+        if let Some(seen) = self.glance(key)? {
+            return Ok(matches!(seen, Seen::Value(..)));
+        }
         let (open, hash) = self.open_for(key)?;
         Ok(open.find(hash, key)?.is_found())
     }

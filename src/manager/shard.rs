@@ -22,12 +22,12 @@ use crate::sys::atomic::{AtomicU64, Ordering};
 pub(super) const LONGEST_KEY: usize = 4096;
 pub(super) const NEXT: u64 = LINK;
 pub(super) const ORDER: u64 = 8;
-const LENGTHS: u64 = 16;
-const KEY: u64 = 24;
+pub(super) const LENGTHS: u64 = 16;
+pub(super) const KEY: u64 = 24;
 /// Values of at most so many words are replaced where they are.
 const FEW_WORDS: u64 = 6;
 /// The part of an order that is not the hash: tells apart entries whose hashes agree in the rest.
-const TWINS: u64 = 0xffff;
+pub(super) const TWINS: u64 = 0xffff;
 
 /// Zeroed: empty.
 #[repr(C, align(64))]
@@ -44,7 +44,9 @@ pub(super) struct Shard {
     pub(super) pending: AtomicU64,
     /// Not 0: the table has grown, and some lists are still to be cut.
     pub(super) trim: AtomicU64,
-    _line: [u64; 2],
+    /// Odd while what is here changes: see [`glance`](super::glance).
+    pub(super) version: AtomicU64,
+    _line: u64,
     log: Log<7>,
 }
 
@@ -146,6 +148,7 @@ impl<'a> Open<'a> {
         if self.shard.trim.load(Ordering::Relaxed) != 0 {
             self.cut_lists()?;
         }
+        self.shard.settle();
         let _ = self.shard.lock.consistent();
         Ok(())
     }
@@ -277,6 +280,7 @@ impl<'a> Open<'a> {
     /// Gives a key a value.
     #[inline]
     pub(super) fn set(&self, place: Place<'a>, key: &[u8], value: &[u8]) -> Result<()> {
+        let _changing = self.shard.change();
         if place.is_found() {
             return self.replace(&place, key, value);
         }
@@ -305,6 +309,7 @@ impl<'a> Open<'a> {
     }
 
     pub(super) fn insert(&self, mut place: Place<'a>, key: &[u8], value: &[u8]) -> Result<()> {
+        let _changing = self.shard.change();
         let count = self.shard.count.load(Ordering::Relaxed);
         if place.order & TWINS == TWINS {
             return Err(Error::OutOfSpace);
@@ -342,6 +347,7 @@ impl<'a> Open<'a> {
 
     /// Takes the entry of a place away.
     pub(super) fn remove(&self, place: &Place<'a>) -> Result<()> {
+        let _changing = self.shard.change();
         let link = place.link.ok_or(DAMAGED)?;
         let heap = self.core.heap()?;
         let mut transaction = heap.begin();
@@ -354,6 +360,7 @@ impl<'a> Open<'a> {
     /// Frees all that is here, which no longer counts: in steps, each of which leaves a shard that the next one can go on with.
     #[cold]
     pub(super) fn purge(&self, epoch: u64) -> Result<()> {
+        let _changing = self.shard.change();
         let heap = self.core.heap()?;
         let (space, shard) = (&self.core.space, self.shard);
         let table = shard.table.load(Ordering::Relaxed);

@@ -117,20 +117,26 @@ impl Space {
     /// Copies bytes in, which start at a word and are filled up with zeroes to the next one.
     #[inline]
     pub(super) fn store(&self, at: u64, bytes: &[u8]) -> Result<()> {
-        let whole = if bytes.len() > FEW { bytes.len() & !7 } else { 0 };
-        let (many, rest) = bytes.split_at(whole);
-        let place = self.bytes(at, whole)?;
-        // SAFETY: so many bytes of the mapping; what is copied is this process's own. Nobody reads them without the lock.
-        unsafe { place.copy_from_nonoverlapping(NonNull::from(many).cast(), whole) };
-        each_word(rest, |index, word| self.write(at.wrapping_add(whole as u64 + 8 * index), word))
+        if at % 8 != 0 {
+            return Err(DAMAGED);
+        }
+        // Word by word, since others may look without the lock.
+        let words = self.bytes(at, bytes.len())?.cast::<AtomicU64>();
+        let mut chunks = bytes.chunks_exact(8);
+        for (index, chunk) in chunks.by_ref().enumerate() {
+            let mut whole = [0; 8];
+            whole.copy_from_slice(chunk);
+            // SAFETY: a whole word of so many bytes; aligned, by the check.
+            unsafe { words.add(index).as_ref() }.store(u64::from_ne_bytes(whole), Ordering::Relaxed);
+        }
+        let done = (bytes.len() & !7) as u64;
+        each_word(chunks.remainder(), |_, rest| self.write(at.wrapping_add(done), rest))
     }
 
-    /// Makes so many bytes zero, which start at a word.
+    /// Makes so many bytes zero: whole words.
     pub(super) fn clear(&self, at: u64, size: usize) -> Result<()> {
-        let place = self.bytes(at, size)?;
-        // SAFETY: so many bytes of the mapping, which nobody reads without the lock.
-        unsafe { place.write_bytes(0, size) };
-        Ok(())
+        self.bytes(at, size)?;
+        (0..size as u64 / 8).try_for_each(|index| self.write(at.wrapping_add(8 * index), 0))
     }
 
     /// Copies bytes out, which start at a word.
