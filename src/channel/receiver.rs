@@ -10,7 +10,7 @@ use super::side::{Consuming, End, Turn};
 use crate::error::Result;
 use crate::sys::clock::Deadline;
 
-/// The end of a [`channel`](crate::channel) that gets values, in the order in which they were put.
+/// The end of a [`channel()`](crate::channel()) that gets values, in the order in which they were put.
 ///
 /// Dropping it where it was used ends the use of the side: the producer is told when it has to wait, unless another process
 /// takes the side over. What was not got stays.

@@ -9,7 +9,7 @@ use super::side::{End, Producing, Turn};
 use crate::queue::PutError;
 use crate::sys::clock::Deadline;
 
-/// The end of a [`channel`](crate::channel) that puts values.
+/// The end of a [`channel()`](crate::channel()) that puts values.
 ///
 /// Dropping it where it was used ends the use of the side: the consumer is told when it has to wait, unless another process
 /// takes the side over. What was put stays. To say that all has been put, [`close`](Sender::close).
