@@ -195,7 +195,7 @@ impl Job {
 /// by the supervisor after its death.
 #[repr(C, align(128))]
 pub(super) struct Worker {
-    /// See [`Intent`].
+    /// See [`Intent`](super::word::Intent).
     pub(super) intent: AtomicU64,
     /// {chunk, the low half of `items` at that time}: written before the chunk is claimed.
     pub(super) place: AtomicU64,
