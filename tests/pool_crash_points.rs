@@ -1,6 +1,7 @@
 //! The pool's processes killed, or stopped, before each instruction of what they do: stepped by ptrace.
 //!
-//! Every so many instructions by default; `FORQ_EVERY=1 cargo test --release --test pool_crash_points` takes each one.
+//! Every so many instructions by default; `FORQ_EVERY=5 FORQ_FROM=n cargo test --release --test pool_crash_points`, with n from 0 to 4, takes
+//! each one. (All in one run would take longer than the watchdog lets a case.)
 //! Linux on x86_64 and aarch64: where processes cannot be stepped, nothing is shown, and said so.
 
 mod support;
@@ -41,6 +42,11 @@ fn counts() -> &'static [AtomicU32; ITEMS] {
 fn every(default: usize) -> usize {
     let default = if cfg!(debug_assertions) { default * 30 } else { default };
     std::env::var("FORQ_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(default)
+}
+
+/// Before which instruction the first kill is.
+fn first() -> usize {
+    std::env::var("FORQ_FROM").ok().and_then(|first| first.parse().ok()).unwrap_or(0)
 }
 
 /// A process that is stepped.
@@ -127,7 +133,7 @@ const INPUTS: [u32; ITEMS] = [0, 1, 2, 3, 4, 5];
 
 /// Kills the only worker before instruction 0, n, 2n .. of a job that `begin` hands out, and has `check` look at what came of it.
 fn kill_worker<J>(pool: &Pool, stride: usize, begin: impl Fn() -> J, check: impl Fn(J, usize)) {
-    let (mut at, mut before, mut kills) = (0, 0, 0);
+    let (mut at, mut before, mut kills) = (first(), 0, 0);
     loop {
         let worker = worker_of(pool, 0, before);
         counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
@@ -203,7 +209,7 @@ fn retiring() {
     counts();
     // It leaves in the middle of the only chunk.
     let pool = Pool::builder().workers(1).max_tasks_per_worker(4).build().unwrap();
-    let (mut at, stride) = (0, every(60));
+    let (mut at, stride) = (first(), every(60));
     let mut before = 0;
     loop {
         let worker = worker_of(&pool, 0, before);
@@ -238,7 +244,7 @@ fn retiring() {
 fn stopped() {
     counts();
     let pool = Pool::new(2).unwrap();
-    let (mut at, stride) = (0, every(40));
+    let (mut at, stride) = (first(), every(40));
     loop {
         let (stepped, other) = (worker_of(&pool, 0, 0), worker_of(&pool, 1, 0));
         counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
@@ -278,7 +284,7 @@ fn parent_of(pid: u32) -> u32 {
 }
 
 fn supervisor() {
-    let (mut at, stride) = (0, every(300));
+    let (mut at, stride) = (first(), every(300));
     loop {
         let pool = Pool::new(2).unwrap();
         let worker = worker_of(&pool, 0, 0);
