@@ -4,22 +4,24 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-flags="${RUSTFLAGS:-} --cfg forq_long_sleeps -Clink-arg=-Wl,-z,now"
+flags="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now"
 target="${CARGO_TARGET_DIR:-target}"
 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
-FORQ_CRASH_POINTS=long
 # One finding is enough.
 FORQ_CRASH_POINTS_FIRST=1
 export CARGO_PROFILE_RELEASE_DEBUG FORQ_CRASH_POINTS FORQ_CRASH_POINTS_FIRST
 
 missed=0
-for fault in no_pending late_pending no_will two_steps early_claim; do
-    RUSTFLAGS="$flags --cfg forq_fault=\"$fault\""
+for fault in no_pending late_pending no_will two_steps early_claim no_heir; do
+    # The rows that come to it, where it is late in the table; and the build.
+    rows="" bound="--cfg forq_long_sleeps" FORQ_CRASH_POINTS=long
+    case $fault in
+    early_claim) rows=condvar ;;
+    no_heir) rows=condvar bound="" FORQ_CRASH_POINTS=real ;;
+    esac
+    RUSTFLAGS="$flags $bound --cfg forq_fault=\"$fault\""
     CARGO_TARGET_DIR="$target/planted_$fault"
     export RUSTFLAGS CARGO_TARGET_DIR
-    # The rows that come to it, where it is late in the table.
-    rows=""
-    if [ "$fault" = early_claim ]; then rows=condvar; fi
     # A build that fails finds nothing.
     cargo test --quiet --release --features capi --test crash_points --no-run
     log="$CARGO_TARGET_DIR/crash_points.log"

@@ -18,5 +18,6 @@ mod symbol;
 mod system;
 mod tracee;
 mod trap;
+mod turn;
 
 pub(crate) use run::run;
