@@ -17,6 +17,7 @@ fn main() {
         ("what_a_killed_waiter_was_granted_reaches_another", killed_with_grant),
         ("the_dead_of_several_generations_keep_nothing_from_the_living", dead_generations),
         ("the_killed_are_forgotten_by_a_notify_of_all", forgotten),
+        ("who_comes_after_a_death_does_not_return_by_it", later_waiters),
         ("a_notify_of_all_is_not_delayed_by_the_dead_or_stopped", all_beside_dead),
         ("a_holder_that_dies_meanwhile_is_told_with_the_mutex_held", dead_holder),
         ("a_death_of_who_should_have_notified_is_told_to_the_waiters", dead_notifier),
@@ -110,6 +111,25 @@ fn forgotten() {
     let guard = room.mutex.lock().unwrap();
     let (_, result) = room.condvar.wait_timeout(guard, Duration::from_millis(700)).unwrap();
     assert!(result.timed_out());
+}
+
+fn later_waiters() {
+    let room = Room::new();
+    let mut victims = room.waiters(2);
+    let guard = room.mutex.lock().unwrap();
+    room.condvar.notify_all();
+    // One dies that was notified; it will never return.
+    kill_all(&mut victims[..1]);
+    drop(guard);
+    eventually("the other returns", || room.returned() == 1);
+    let later = room.waiters(2);
+    room.condvar.notify_one();
+    eventually("one of the later ones returns", || room.returned() == 2);
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!((room.returned(), room.condvar.waiters()), (2, 1), "one was notified");
+    room.condvar.notify_one();
+    join_all(later);
+    assert!(victims[1].join().unwrap().success());
 }
 
 fn all_beside_dead() {

@@ -6,33 +6,41 @@ cd "$(dirname "$0")/.."
 
 # As in crash_points.sh, so that what forq depends on need not be built again. The fault is for forq alone: a wrapper adds it, one a
 # fault, since what cargo remembers of a build is the wrapper's path.
-RUSTFLAGS="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now --cfg forq_long_sleeps"
-CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/crash_points"
+flags="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now"
+target="${CARGO_TARGET_DIR:-target}"
 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
 export RUSTFLAGS CARGO_TARGET_DIR
-mkdir -p "$CARGO_TARGET_DIR/planted"
-here="$(cd "$CARGO_TARGET_DIR/planted" && pwd)"
-FORQ_CRASH_POINTS=long
 # One finding is enough.
 FORQ_CRASH_POINTS_FIRST=1
 export CARGO_PROFILE_RELEASE_DEBUG FORQ_CRASH_POINTS FORQ_CRASH_POINTS_FIRST
 
 missed=0
+# Says how forq is built next: with which bound on sleeps, and with which fault.
 plant() {
-    RUSTC_WORKSPACE_WRAPPER="$here/$1"
-    printf '#!/bin/sh\nexec "$@" --cfg forq_fault=\\"%s\\"\n' "$1" >"$RUSTC_WORKSPACE_WRAPPER"
+    if [ "$1" = long ]; then
+        RUSTFLAGS="$flags --cfg forq_long_sleeps"
+        CARGO_TARGET_DIR="$target/crash_points"
+    else
+        RUSTFLAGS="$flags"
+        CARGO_TARGET_DIR="$target/crash_points_real"
+    fi
+    mkdir -p "$CARGO_TARGET_DIR/planted"
+    here="$(cd "$CARGO_TARGET_DIR/planted" && pwd)"
+    RUSTC_WORKSPACE_WRAPPER="$here/$2"
+    printf '#!/bin/sh\nexec "$@" --cfg forq_fault=\\"%s\\"\n' "$2" >"$RUSTC_WORKSPACE_WRAPPER"
     chmod +x "$RUSTC_WORKSPACE_WRAPPER"
     export RUSTC_WORKSPACE_WRAPPER
 }
 
-for fault in no_pending late_pending no_will two_steps early_claim early_step early_clear no_pass_on; do
-    plant "$fault"
-    # The rows that come to it, where it is late in the table.
-    rows=""
+for fault in no_pending late_pending no_will two_steps early_claim no_heir early_step early_clear no_pass_on; do
+    # The rows that come to it, where it is late in the table; and the build.
+    rows="" FORQ_CRASH_POINTS=long
     case $fault in
         early_claim) rows=condvar ;;
+        no_heir) rows=condvar FORQ_CRASH_POINTS=real ;;
         early_step | early_clear | no_pass_on) rows="queue of" ;;
     esac
+    plant "$FORQ_CRASH_POINTS" "$fault"
     # A build that fails finds nothing.
     cargo test --quiet --release --features capi --test crash_points --no-run
     log="$here/$fault.log"
@@ -50,7 +58,7 @@ done
 # Those of collections: a declared transaction that nobody does again, a chain of blocks that nobody frees.
 FORQ_CRASH_POINTS=collections
 for fault in no_replay no_chain; do
-    plant "$fault"
+    plant long "$fault"
     cargo test --quiet --release --features capi --test collections --no-run
     log="$here/$fault.log"
     if cargo test --quiet --release --features capi --test collections -- "dict: set, new" >"$log" 2>&1; then

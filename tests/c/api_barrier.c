@@ -178,6 +178,43 @@ static void a_party_killed_while_it_waits_has_arrived(void) {
     }
 }
 
+static int die_first(void *unused) {
+    (void)unused;
+    raise(SIGKILL);
+    return come(NULL);
+}
+
+static void a_party_killed_before_it_arrives_is_missed_and_the_time_out_tells(void) {
+    fresh(3);
+    for (int i = 0; i < 3; i++) {
+        pid_t endless = sleeper();
+        IS(ended_with(in_child(die_first, NULL)), -SIGKILL);
+        RETURNS(forq_barrier_waiting(&shared->b), 1);
+        int64_t limit = 80 * MILLISECOND, start = now_ns();
+        pid_t limited = in_child(come, &limit);
+        IS(ended_with(limited), 100 + ETIMEDOUT);
+        CHECK(now_ns() - start >= limit);
+        IS(ended_with(endless), 100 + EPIPE);
+        RETURNS(forq_barrier_wait(&shared->b, FORQ_FOREVER), -EPIPE);
+        RETURNS(forq_barrier_reset(&shared->b), 0);
+    }
+}
+
+static void killed_waiters_hold_up_no_reset_and_no_abort(void) {
+    for (int i = 0; i < 20; i++) {
+        fresh(4);
+        pid_t dead = sleeper(), living = sleeper();
+        IS(killed(dead), -SIGKILL);
+        int64_t start = now_ns();
+        if (i % 2 == 0) RETURNS(forq_barrier_reset(&shared->b), 0);
+        else RETURNS(forq_barrier_abort(&shared->b), 0);
+        IS(ended_with(living), 100 + EPIPE);
+        note_wake(start);
+        RETURNS(forq_barrier_waiting(&shared->b), 0);
+        RETURNS(forq_barrier_is_broken(&shared->b), i % 2);
+    }
+}
+
 static void *come_in_thread(void *number_out) {
     *(int *)number_out = forq_barrier_wait(&shared->b, FORQ_FOREVER);
     return NULL;
@@ -203,6 +240,8 @@ int main(void) {
     RUN(a_reset_sends_the_waiting_away_and_is_whole_at_once);
     RUN(it_serves_many_rounds);
     RUN(a_party_killed_while_it_waits_has_arrived);
+    RUN(a_party_killed_before_it_arrives_is_missed_and_the_time_out_tells);
+    RUN(killed_waiters_hold_up_no_reset_and_no_abort);
     RUN(threads_meet_too);
     CHECK(fastest_wake < 240 * MILLISECOND);
     return finish();

@@ -2,6 +2,9 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+/* Sleepers look by themselves after 250 ms; the fastest of those that must be woken must be faster. */
+static int64_t fastest_wake = INT64_MAX;
+
 _Static_assert(sizeof(forq_condvar) == 64, "frozen");
 _Static_assert(_Alignof(forq_condvar) == 64, "frozen");
 
@@ -108,6 +111,101 @@ static void a_full_count_is_refused_with_the_mutex_held(void) {
     static const forq_condvar zero;
     CHECK(memcmp(&shared->c, &zero, sizeof zero) == 0);
     RETURNS(forq_mutex_unlock(&shared->m), 0);
+}
+
+/* --- other kinds of mutexes --- */
+
+static int wait_with_three_holds(void *unused) {
+    (void)unused;
+    for (int i = 0; i < 3; i++) RETURNS(forq_mutex_lock(&shared->m), 0);
+    RETURNS(forq_condvar_wait(&shared->c, &shared->m, FORQ_FOREVER), 0);
+    RETURNS(forq_condvar_wait(&shared->c, &shared->m, MILLISECOND), -ETIMEDOUT);
+    for (int i = 0; i < 3; i++) {
+        RETURNS(forq_mutex_owner(&shared->m), thread_id());
+        RETURNS(forq_mutex_unlock(&shared->m), 0);
+    }
+    RETURNS(forq_mutex_unlock(&shared->m), -EPERM);
+    return 0;
+}
+
+static void a_recursive_mutex_is_given_up_and_taken_back_whole(void) {
+    fresh();
+    RETURNS(forq_mutex_init(&shared->m, FORQ_MUTEX_RECURSIVE), 0);
+    pid_t pid = in_child(wait_with_three_holds, NULL);
+    WAIT_UNTIL(forq_condvar_waiters(&shared->c) == 1);
+    RETURNS(forq_mutex_lock(&shared->m), 0);
+    RETURNS(forq_condvar_notify_one(&shared->c), 0);
+    RETURNS(forq_mutex_unlock(&shared->m), 0);
+    IS(ended_with(pid), 0);
+    RETURNS(forq_mutex_owner(&shared->m), 0);
+}
+
+static int wait_without_owner(void *unused) {
+    (void)unused;
+    RETURNS(forq_mutex_lock(&shared->m), 0);
+    RETURNS(forq_condvar_wait(&shared->c, &shared->m, FORQ_FOREVER), 0);
+    RETURNS(forq_mutex_trylock(&shared->m), -EBUSY);
+    RETURNS(forq_mutex_unlock(&shared->m), 0);
+    return 0;
+}
+
+static void a_mutex_without_owner_need_only_be_locked(void) {
+    fresh();
+    RETURNS(forq_mutex_init(&shared->m, FORQ_MUTEX_ANY_RELEASE), 0);
+    RETURNS(forq_condvar_wait(&shared->c, &shared->m, FORQ_FOREVER), -EPERM);
+    pid_t pid = in_child(wait_without_owner, NULL);
+    WAIT_UNTIL(forq_condvar_waiters(&shared->c) == 1);
+    RETURNS(forq_condvar_notify_one(&shared->c), 0);
+    IS(ended_with(pid), 0);
+    /* By another process, too. */
+    RETURNS(forq_mutex_lock(&shared->m), 0);
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) _exit(-forq_condvar_wait(&shared->c, &shared->m, MILLISECOND));
+    IS(ended_with(pid), ETIMEDOUT);
+    RETURNS(forq_mutex_unlock(&shared->m), 0);
+    RETURNS(forq_mutex_unlock(&shared->m), -EOVERFLOW);
+}
+
+/* --- circles --- */
+
+static int hold_and_want_the_other(void *unused) {
+    (void)unused;
+    WAIT_UNTIL(shared->stage == 1);
+    RETURNS(forq_mutex_lock(&shared->m), 0);
+    RETURNS(forq_condvar_notify_one(&shared->c), 0);
+    RETURNS(forq_mutex_lock(&shared->other), 0);
+    RETURNS(forq_mutex_unlock(&shared->other), 0);
+    RETURNS(forq_mutex_unlock(&shared->m), 0);
+    return 0;
+}
+
+static int wait_in_a_circle(void *unused) {
+    (void)unused;
+    RETURNS(forq_mutex_lock(&shared->other), 0);
+    RETURNS(forq_mutex_lock(&shared->m), 0);
+    shared->stage = 1;
+    RETURNS(forq_condvar_wait(&shared->c, &shared->m, FORQ_FOREVER), -EDEADLK);
+    CHECK(forq_mutex_owner(&shared->m) != thread_id());
+    RETURNS(forq_mutex_unlock(&shared->m), -EPERM);
+    RETURNS(forq_mutex_unlock(&shared->other), 0);
+    return 0;
+}
+
+static void a_wait_that_ends_in_a_circle_returns_without_the_mutex(void) {
+    pid_t other, pid;
+    /* Of a circle the one with the highest id is told; ids may have begun anew between the two. */
+    for (;;) {
+        fresh();
+        other = in_child(hold_and_want_the_other, NULL);
+        pid = in_child(wait_in_a_circle, NULL);
+        if (pid > other) break;
+        IS(killed(pid), -SIGKILL);
+        IS(killed(other), -SIGKILL);
+    }
+    IS(ended_with(pid), 0);
+    IS(ended_with(other), 0);
+    RETURNS(forq_condvar_waiters(&shared->c), 0);
 }
 
 /* --- time --- */
@@ -281,6 +379,23 @@ static void what_went_to_the_killed_reaches_the_living(void) {
     }
 }
 
+static void killed_waiters_hold_up_no_notify_of_all(void) {
+    for (int i = 0; i < 20; i++) {
+        fresh();
+        pid_t first = waiter(), second = waiter(), living = waiter();
+        WAIT_UNTIL(is_asleep(first) && is_asleep(second) && is_asleep(living));
+        IS(killed(first), -SIGKILL);
+        CHECK(kill(second, SIGKILL) == 0);
+        int64_t start = now_ns();
+        RETURNS(forq_condvar_notify_all(&shared->c), 0);
+        IS(ended_with(living), 0);
+        int64_t taken = now_ns() - start;
+        if (taken < fastest_wake) fastest_wake = taken;
+        IS(ended_with(second), -SIGKILL);
+        RETURNS(forq_condvar_waiters(&shared->c), 0);
+    }
+}
+
 static int die_holding(void *notifies) {
     RETURNS(forq_mutex_lock(&shared->m), 0);
     if (notifies != NULL) RETURNS(forq_condvar_notify_one(&shared->c), 0);
@@ -367,6 +482,9 @@ int main(void) {
     RUN(bad_arguments_are_refused_and_change_nothing);
     RUN(waiting_without_the_mutex_is_refused);
     RUN(a_full_count_is_refused_with_the_mutex_held);
+    RUN(a_recursive_mutex_is_given_up_and_taken_back_whole);
+    RUN(a_mutex_without_owner_need_only_be_locked);
+    RUN(a_wait_that_ends_in_a_circle_returns_without_the_mutex);
     RUN(a_wait_that_times_out_holds_the_mutex_and_has_used_up_nothing);
     RUN(the_longest_time_limit_does_not_overflow);
     RUN(signals_end_only_the_waits_of_who_asked);
@@ -375,8 +493,10 @@ int main(void) {
     RUN(threads_and_processes_share_it);
     RUN(waiters_of_two_mutexes_share_the_notifies);
     RUN(what_went_to_the_killed_reaches_the_living);
+    RUN(killed_waiters_hold_up_no_notify_of_all);
     RUN(a_holder_that_died_meanwhile_is_told_with_the_mutex_held);
     RUN(a_stopped_waiter_holds_nobody_up);
     RUN(a_bounded_buffer_comes_out_even);
+    CHECK(fastest_wake < 240 * MILLISECOND);
     return finish();
 }

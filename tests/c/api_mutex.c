@@ -187,6 +187,34 @@ static void statistics_are_every_process_s(void) {
     IS(ended_with(in_child(see_the_same_statistics, &stats)), 0);
 }
 
+static int take_until_told(void *unused) {
+    (void)unused;
+    while (shared->stage == 0) {
+        RETURNS(forq_mutex_lock(&shared->m), 0);
+        shared->a++;
+        RETURNS(forq_mutex_unlock(&shared->m), 0);
+    }
+    return 0;
+}
+
+/* Read without the mutex while it is in use: no number ever goes back, nor is ahead of what happened. */
+static void statistics_can_be_read_while_the_mutex_is_in_use(void) {
+    fresh();
+    pid_t pids[3];
+    for (int i = 0; i < 3; i++) pids[i] = in_child(take_until_told, NULL);
+    uint64_t before[6] = {0}, now[6];
+    for (int64_t end = now_ns() + 300 * MILLISECOND; now_ns() < end;) {
+        forq_mutex_statistics stats = stats_of(&shared->m);
+        memcpy(now, &stats, sizeof now);
+        for (int i = 0; i < 6; i++) CHECK(now[i] >= before[i]);
+        memcpy(before, now, sizeof now);
+    }
+    shared->stage = 1;
+    for (int i = 0; i < 3; i++) IS(ended_with(pids[i]), 0);
+    CHECK(before[0] > 0 && before[0] <= (uint64_t)shared->a);
+    CHECK(stats_of(&shared->m).acquisitions == (uint64_t)shared->a);
+}
+
 static void *hold_in_thread(void *tid_out) {
     RETURNS(forq_mutex_lock(&shared->m), 0);
     *(_Atomic int *)tid_out = thread_id();
@@ -660,6 +688,7 @@ int main(int argc, char **argv) {
     RUN(many_at_once_released_in_any_order);
     RUN(another_process_is_kept_out_and_waits);
     RUN(statistics_are_every_process_s);
+    RUN(statistics_can_be_read_while_the_mutex_is_in_use);
     RUN(another_thread_is_kept_out);
     RUN(signals_do_not_end_a_wait);
     RUN(no_count_is_lost_among_processes_and_threads);

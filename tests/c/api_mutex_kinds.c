@@ -83,6 +83,71 @@ static void a_death_releases_a_recursive_one_whole(void) {
     IS(ended_with(in_child(try_it, NULL)), 0);
 }
 
+static int hold_so_often(void *times) {
+    for (int i = 0; i < *(int *)times; i++) RETURNS(forq_mutex_lock(&shared->m), 0);
+    shared->stage = 1;
+    WAIT_UNTIL(shared->stage == 2);
+    for (int i = 0; i < *(int *)times; i++) RETURNS(forq_mutex_unlock(&shared->m), 0);
+    return 0;
+}
+
+static pid_t holder(int times) {
+    pid_t pid = in_child(hold_so_often, &times);
+    WAIT_UNTIL(shared->stage == 1);
+    return pid;
+}
+
+static void a_stopped_holder_of_a_recursive_one_is_not_dead(void) {
+    fresh(FORQ_MUTEX_RECURSIVE);
+    pid_t pid = holder(2);
+    int status;
+    CHECK(kill(pid, SIGSTOP) == 0);
+    CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+    RETURNS(forq_mutex_timedlock(&shared->m, 1200 * MILLISECOND), -ETIMEDOUT);
+    RETURNS(forq_mutex_owner(&shared->m), pid);
+    shared->stage = 2;
+    CHECK(kill(pid, SIGCONT) == 0);
+    RETURNS(forq_mutex_lock(&shared->m), 0);
+    IS(ended_with(pid), 0);
+    RETURNS(forq_mutex_unlock(&shared->m), 0);
+}
+
+/* A child of a fork holds none of it, however often its parent has locked it. */
+static void a_child_of_a_fork_holds_no_kind(void) {
+    fresh(FORQ_MUTEX_RECURSIVE);
+    for (int i = 0; i < 2; i++) RETURNS(forq_mutex_lock(&shared->m), 0);
+    IS(ended_with(in_child(unlock_it, NULL)), EPERM);
+    IS(ended_with(in_child(try_it, NULL)), EBUSY);
+    for (int i = 0; i < 2; i++) RETURNS(forq_mutex_unlock(&shared->m), 0);
+    /* What has no owner is the child's to release, too. */
+    fresh(FORQ_MUTEX_ANY_RELEASE);
+    RETURNS(forq_mutex_lock(&shared->m), 0);
+    IS(ended_with(in_child(unlock_it, NULL)), 0);
+    RETURNS(forq_mutex_trylock(&shared->m), 0);
+    RETURNS(forq_mutex_unlock(&shared->m), 0);
+}
+
+static void time_limits_hold_for_every_kind(void) {
+    static const unsigned kinds[] = {0, FORQ_MUTEX_RECURSIVE, FORQ_MUTEX_ANY_RELEASE};
+    for (size_t kind = 0; kind < 3; kind++) {
+        fresh(kinds[kind]);
+        pid_t pid = holder(kinds[kind] == FORQ_MUTEX_RECURSIVE ? 2 : 1);
+        RETURNS(forq_mutex_timedlock(&shared->m, 0), -EAGAIN);
+        const int64_t limits[] = {1, MILLISECOND, 20 * MILLISECOND}, wrong[] = {-2, -SECOND, INT64_MIN};
+        for (size_t i = 0; i < 3; i++) {
+            int64_t start = now_ns();
+            RETURNS(forq_mutex_timedlock(&shared->m, limits[i]), -ETIMEDOUT);
+            CHECK(now_ns() - start >= limits[i]);
+            RETURNS(forq_mutex_timedlock(&shared->m, wrong[i]), -EINVAL);
+        }
+        shared->stage = 2;
+        RETURNS(forq_mutex_timedlock(&shared->m, INT64_MAX), 0);
+        for (size_t i = 0; i < 3; i++) RETURNS(forq_mutex_timedlock(&shared->m, wrong[i]), -EINVAL);
+        RETURNS(forq_mutex_unlock(&shared->m), 0);
+        IS(ended_with(pid), 0);
+    }
+}
+
 static void anyone_releases_one_without_owner(void) {
     fresh(FORQ_MUTEX_ANY_RELEASE);
     RETURNS(forq_mutex_unlock(&shared->m), -EOVERFLOW);
@@ -215,6 +280,9 @@ int main(void) {
     RUN(flags_are_checked);
     RUN(a_recursive_one_counts);
     RUN(a_death_releases_a_recursive_one_whole);
+    RUN(a_stopped_holder_of_a_recursive_one_is_not_dead);
+    RUN(a_child_of_a_fork_holds_no_kind);
+    RUN(time_limits_hold_for_every_kind);
     RUN(anyone_releases_one_without_owner);
     RUN(a_lock_is_handed_from_process_to_process);
     RUN(one_without_owner_outlives_who_locked_it);

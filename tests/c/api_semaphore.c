@@ -63,6 +63,11 @@ static void bad_arguments_are_refused_and_change_nothing(void) {
     RETURNS(forq_semaphore_acquire(&shared->s, INT64_MIN), -EINVAL);
     static const forq_semaphore zero;
     CHECK(memcmp(&shared->s, &zero, sizeof zero) == 0);
+    /* Also where nobody would have to wait. */
+    RETURNS(forq_semaphore_release(&shared->s, 1), 0);
+    RETURNS(forq_semaphore_acquire(&shared->s, -2), -EINVAL);
+    RETURNS(forq_semaphore_acquire(&shared->s, INT64_MIN), -EINVAL);
+    RETURNS(forq_semaphore_value(&shared->s), 1);
 }
 
 static void zeroed_memory_has_no_permits_and_no_bound(void) {

@@ -19,5 +19,6 @@ mod symbol;
 mod system;
 mod tracee;
 mod trap;
+mod turn;
 
 pub(crate) use run::run;

@@ -13,11 +13,16 @@ use super::row::{self, Share, Tally};
 use super::scenario::{self, Scenario};
 use super::stage::Stage;
 use super::system::{self, Change};
+use super::turn;
 
 /// With the real bound they mostly wait for it.
 const WORKERS: usize = if cfg!(forq_long_sleeps) { 2 } else { 128 };
 /// No run takes so long, unless the harness itself hangs.
 const LIMIT: Duration = Duration::from_secs(900);
+/// One in so many kills may be missed: on a machine that is too busy a victim may not come to its place in time.
+const MISSED: u64 = 20;
+/// From row to row, where the next worker begins.
+const SPREAD: usize = 7;
 /// Rows at most.
 const ROWS: usize = 512;
 
@@ -27,6 +32,7 @@ forq::shareable! {
         instructions: AtomicU64,
         kills: AtomicU64,
         inapplicable: AtomicU64,
+        missed: AtomicU64,
         failures: AtomicU64,
         left: AtomicU64,
     }
@@ -87,6 +93,7 @@ impl Found {
         self.instructions.fetch_max(tally.instructions, Ordering::Relaxed);
         self.kills.fetch_add(tally.kills, Ordering::Relaxed);
         self.inapplicable.fetch_add(tally.inapplicable, Ordering::Relaxed);
+        self.missed.fetch_add(tally.missed, Ordering::Relaxed);
         self.failures.fetch_add(tally.failures, Ordering::Relaxed);
         self.left.fetch_add(tally.left, Ordering::Relaxed);
     }
@@ -96,6 +103,7 @@ impl Found {
             instructions: self.instructions.load(Ordering::Relaxed),
             kills: self.kills.load(Ordering::Relaxed),
             inapplicable: self.inapplicable.load(Ordering::Relaxed),
+            missed: self.missed.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             left: self.left.load(Ordering::Relaxed),
         }
@@ -113,13 +121,14 @@ pub(crate) fn run() -> ExitCode {
     Stage::new().warm_up();
     forq::Backoff::new().snooze();
     system::stay_on_cpu(0);
-    let rows = rows(&filter);
-    assert!(rows.len() <= ROWS, "room for all rows");
+    turn::prepare();
+    // First, so that the ways are recorded with all the mappings that the workers have: the search for deadlocks reads them.
     let results = Shared::new(Results {
         rows: std::array::from_fn(|_| Found {
             instructions: AtomicU64::new(0),
             kills: AtomicU64::new(0),
             inapplicable: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             left: AtomicU64::new(0),
         }),
@@ -127,6 +136,8 @@ pub(crate) fn run() -> ExitCode {
         done: AtomicU32::new(0),
     })
     .expect("memory for the results");
+    let rows = rows(&filter);
+    assert!(rows.len() <= ROWS, "room for all rows");
     let workers: Vec<i32> = (0..WORKERS)
         .map(|index| system::fork(|| work(&rows, Share { index, workers: WORKERS }, &results, at_first)))
         .collect();
@@ -141,10 +152,12 @@ pub(crate) fn run() -> ExitCode {
 fn work(rows: &[Row], share: Share, results: &Results, at_first: bool) -> i32 {
     system::become_group_leader();
     system::stay_on_cpu(share.index);
-    for (row, found) in rows.iter().zip(&results.rows) {
+    for (number, (row, found)) in rows.iter().zip(&results.rows).enumerate() {
         if results.stop.load(Ordering::Relaxed) != 0 {
             break;
         }
+        // Rows of few kills are not all the first worker's.
+        let share = Share { index: (share.index + SPREAD * number) % share.workers, ..share };
         let tally = row.run(share, &mut |failure| {
             println!("{failure}");
             if at_first {
@@ -178,10 +191,11 @@ fn supervise(worker: i32, started: Instant) -> u64 {
 fn report(rows: &[Row], results: &Results, troubles: u64, started: Instant) -> ExitCode {
     println!("| operation | context | instructions | kills | left to the bound | failures |");
     println!("|---|---|--:|--:|--:|--:|");
-    let (mut kills, mut failures) = (0, troubles);
+    let (mut kills, mut missed, mut failures) = (0, 0, troubles);
     for (row, found) in rows.iter().zip(&results.rows) {
         let tally = found.get();
         kills += tally.kills;
+        missed += tally.missed;
         failures += tally.failures;
         let (operation, context) = row.names();
         println!(
@@ -191,7 +205,13 @@ fn report(rows: &[Row], results: &Results, troubles: u64, started: Instant) -> E
     }
     let complete = results.done.load(Ordering::Relaxed) as usize == WORKERS;
     let seconds = started.elapsed().as_secs_f64();
-    if failures == 0 && complete && kills > 0 {
+    if missed > 0 {
+        println!("crash points: {missed} kills could not be done in time");
+    }
+    failures += u64::from(missed > kills / MISSED);
+    // With a filter, the other build may have what was asked for.
+    let is_elsewhere = rows.is_empty() && std::env::var("FORQ_REAL_BOUND").is_ok_and(|bound| bound == "also");
+    if failures == 0 && complete && (kills > 0 || is_elsewhere) {
         println!("crash points: passed, {kills} kills in {seconds:.1} s");
         ExitCode::SUCCESS
     } else {

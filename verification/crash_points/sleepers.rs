@@ -1,12 +1,10 @@
 //! The processes that sleep on the first lock, and what they do when they are woken.
 
-use std::time::Instant;
-
 use super::failure::{Checked, Failure};
 use super::participant::{Conduct, Participant};
 use super::scenario::Context;
 use super::stage::{Outcome, Slot, Stage};
-use super::system::{self, WATCHDOG};
+use super::system::{self, WATCHDOG, Watchdog};
 
 /// One that sleeps, or was woken and is on a leash.
 struct Sleeper {
@@ -113,7 +111,7 @@ impl Sleepers {
         news: &mut bool,
         mut done: impl FnMut(&mut Self) -> Checked<bool>,
     ) -> Checked {
-        let mut end = Instant::now() + WATCHDOG;
+        let mut watchdog = Watchdog::new(WATCHDOG);
         loop {
             // Of several the one that was told came first, and repaired: whoever came later was not told,
             // and showed itself later.
@@ -128,7 +126,7 @@ impl Sleepers {
                 let mut process = self.asleep.remove(index).process;
                 process.gets_lock(stage, std::mem::take(news))?;
                 process.ends(stage)?;
-                end = Instant::now() + WATCHDOG;
+                watchdog = Watchdog::new(WATCHDOG);
                 continue;
             }
             if done(self)? {
@@ -139,7 +137,7 @@ impl Sleepers {
                 }
                 return Ok(());
             }
-            if Instant::now() > end {
+            if watchdog.patience().is_none() {
                 return Err(Failure::LostWakeUp("a sleeper sleeps on", stage.word(0)));
             }
             system::breathe();

@@ -2,12 +2,40 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Whatever waits longer has lost its wake-up.
 pub(super) const WATCHDOG: Duration = Duration::from_secs(10);
+/// Between two looks: so long at most, and no more is counted of the time in which this process itself did not run.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// A limit on waiting that does not run out while the whole machine, or this process, stands still.
+pub(super) struct Watchdog {
+    left: Duration,
+    seen: Instant,
+}
+
+impl Watchdog {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { left: limit, seen: Instant::now() }
+    }
+
+    /// How long to wait until the next look; `None`: it bites.
+    pub(super) fn patience(&mut self) -> Option<Duration> {
+        let passed = self.seen.elapsed();
+        self.seen += passed;
+        self.left = self.left.saturating_sub(passed.min(GLANCE));
+        (!self.left.is_zero()).then(|| self.left.min(GLANCE))
+    }
+}
+
+/// Children that have not been waited for: no other process is ever signalled.
+fn children() -> MutexGuard<'static, Vec<i32>> {
+    static CHILDREN: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What became of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +52,10 @@ pub(super) fn fork(body: impl FnOnce() -> i32) -> i32 {
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid != 0 {
+        children().push(pid);
         return pid;
     }
+    children().clear();
     // SAFETY: no pointers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     // SAFETY: no arguments.
@@ -49,29 +79,30 @@ fn wait_for(pid: i32, flags: i32) -> Option<Change> {
     let mut status = 0;
     // SAFETY: `status` is a place for the result.
     let result = unsafe { libc::waitpid(pid, &mut status, flags | libc::__WALL) };
-    (result == pid).then(|| {
-        if libc::WIFEXITED(status) {
-            Change::Exited(libc::WEXITSTATUS(status))
-        } else if libc::WIFSIGNALED(status) {
-            Change::Killed(libc::WTERMSIG(status))
-        } else {
-            Change::Stopped(libc::WSTOPSIG(status))
-        }
-    })
+    let change = if result != pid {
+        return None;
+    } else if libc::WIFEXITED(status) {
+        Change::Exited(libc::WEXITSTATUS(status))
+    } else if libc::WIFSIGNALED(status) {
+        Change::Killed(libc::WTERMSIG(status))
+    } else {
+        return Some(Change::Stopped(libc::WSTOPSIG(status)));
+    };
+    children().retain(|&child| child != pid);
+    Some(change)
 }
 
 /// Waits for a change of the child; `None` when the watchdog bites. Needs [`hold_child_signals`].
 pub(super) fn wait(pid: i32) -> Option<Change> {
-    let end = Instant::now() + WATCHDOG;
+    let mut watchdog = Watchdog::new(WATCHDOG);
     let signals = child_signals();
     loop {
         if let Some(change) = look(pid) {
             return Some(change);
         }
-        let left = end.checked_duration_since(Instant::now())?;
-        let left = timespec(left);
+        let patience = timespec(watchdog.patience()?);
         // SAFETY: the set and the time are valid; no information is asked for.
-        unsafe { libc::sigtimedwait(&signals, std::ptr::null_mut(), &left) };
+        unsafe { libc::sigtimedwait(&signals, std::ptr::null_mut(), &patience) };
     }
 }
 
@@ -91,15 +122,14 @@ fn child_signals() -> libc::sigset_t {
     }
 }
 
-/// Kills a child of ours.
-pub(super) fn kill(pid: i32) {
+/// Kills a child of ours and waits until it is gone, its locks with it. False: the watchdog bit. One that has been
+/// waited for is gone already; its id may be another's by now.
+pub(super) fn kill_and_reap(pid: i32) -> bool {
+    if !children().contains(&pid) {
+        return true;
+    }
     // SAFETY: no pointers; the child has not been waited for, so the id is its own.
     unsafe { libc::kill(pid, libc::SIGKILL) };
-}
-
-/// Kills a child of ours and waits until it is gone, its locks with it. False: the watchdog bit.
-pub(super) fn kill_and_reap(pid: i32) -> bool {
-    kill(pid);
     loop {
         match wait(pid) {
             Some(Change::Stopped(_)) => {}
@@ -107,6 +137,15 @@ pub(super) fn kill_and_reap(pid: i32) -> bool {
             None => return false,
         }
     }
+}
+
+/// Ends the children that are left, so that no failure outlives its case; how many there were.
+pub(super) fn end_children() -> usize {
+    let left = children().clone();
+    for &pid in &left {
+        kill_and_reap(pid);
+    }
+    left.len()
 }
 
 /// Whether this process has children, zombies included.
@@ -141,14 +180,14 @@ fn state(pid: i32) -> Option<char> {
 
 /// Repeats `done` until it says something or the watchdog bites.
 pub(super) fn poll<T>(mut done: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + WATCHDOG;
+    let mut watchdog = Watchdog::new(WATCHDOG);
     for round in 0u64.. {
         if let Some(result) = done() {
             return Some(result);
         }
         if round < 50 {
             std::thread::yield_now();
-        } else if Instant::now() < end {
+        } else if watchdog.patience().is_some() {
             breathe();
         } else {
             break;
@@ -157,9 +196,10 @@ pub(super) fn poll<T>(mut done: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// Lets others run for a moment.
+/// Lets others run for a moment: a short one, unless everybody waits for the real bound.
 pub(super) fn breathe() {
-    std::thread::sleep(Duration::from_micros(5));
+    let moment = if cfg!(forq_long_sleeps) { 5 } else { 1000 };
+    std::thread::sleep(Duration::from_micros(moment));
 }
 
 /// A cue between processes: nought, then another value.
@@ -172,15 +212,17 @@ pub(super) fn give(cue: &AtomicU32, value: u32) {
 
 /// Waits for a cue; `None` when the watchdog bites.
 pub(super) fn await_cue(cue: &AtomicU32, limit: Duration) -> Option<u32> {
-    let end = Instant::now() + limit;
+    let mut watchdog = Watchdog::new(limit);
     loop {
         match cue.load(Ordering::Acquire) {
             0 => {}
             value => return Some(value),
         }
-        let left = timespec(end.checked_duration_since(Instant::now())?);
+        let patience = timespec(watchdog.patience()?);
         // SAFETY: the word and the time are valid during the call.
-        unsafe { libc::syscall(libc::SYS_futex, cue.as_ptr(), libc::FUTEX_WAIT, 0, &left, null::<u32>(), 0) };
+        unsafe {
+            libc::syscall(libc::SYS_futex, cue.as_ptr(), libc::FUTEX_WAIT, 0, &patience, null::<u32>(), 0)
+        };
     }
 }
 

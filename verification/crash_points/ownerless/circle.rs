@@ -14,6 +14,8 @@ use super::trial::Trial;
 
 /// Longer than a waiter sleeps before it searches.
 const PAST_FIRST_WALK: Duration = Duration::from_millis(120);
+/// Longer than it sleeps between two searches.
+const PAST_NEXT_WALK: Duration = Duration::from_millis(300);
 
 /// The holder of the second lock wants the first, and has left word of it when this returns.
 fn close(scene: &Scene) -> i64 {
@@ -26,6 +28,12 @@ fn close(scene: &Scene) -> i64 {
 fn release(scene: &Scene) -> i64 {
     system::give(&scene.cue, 2);
     0
+}
+
+/// As [`release`], when it is time to search again: so the victim does, whether it is stepped or runs at full speed.
+fn release_after_a_while(scene: &Scene) -> i64 {
+    std::thread::sleep(PAST_NEXT_WALK);
+    release(scene)
 }
 
 fn lock_both(scene: &Scene) -> bool {
@@ -50,8 +58,8 @@ pub(super) fn rows() -> Vec<Plan> {
     };
     let search = with_holder("deadlock: lock a, wait for b, search, lock b", lock_both);
     vec![
-        // It sleeps, searches, and has b as it would sleep again.
-        Plan { interlude: Some((2, release)), ..search.woken_by(&[nothing]) },
+        // It sleeps, searches, searches again as it would sleep again, and has b.
+        Plan { interlude: Some((2, release_after_a_while)), ..search.woken_by(&[nothing]) },
         with_holder("deadlock: lock a, wait for b, found in a circle", run_into_circle).woken_by(&[close]),
     ]
 }

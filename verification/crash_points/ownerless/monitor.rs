@@ -19,17 +19,7 @@ impl Trial<'_> {
         self.sleepers.settle()?;
         condvar::unlock(&self.scene);
         self.sleepers.settle()?;
-        let ended = self.sleepers.ended();
-        let owed = self.owed()?;
-        if owed > 0 && !REAL_BOUND {
-            return match self.plan.bound {
-                Bound::Nothing => Err(self.slept_on("notified")),
-                Bound::Needed | Bound::Only => Ok(true),
-            };
-        }
-        if REAL_BOUND {
-            self.bound_passes(ended + owed)?;
-        }
+        let left = if REAL_BOUND { self.bound_passes()? } else { self.bound_is_feigned()? };
         self.holder_is_heard()?;
         self.scene.condvar.notify_all();
         self.all_end("all were notified")?;
@@ -41,7 +31,7 @@ impl Trial<'_> {
             self.is_as_new()?;
         }
         self.is_whole()?;
-        Ok(false)
+        Ok(left)
     }
 
     fn slept_on(&self, why: &str) -> Failure {
@@ -49,38 +39,76 @@ impl Trial<'_> {
         Failure::SleptOn(format!("{why}, {ended} of {all} have gone; {count:?}"))
     }
 
-    /// How many have been granted a return and sleep on. Everybody is at rest.
-    fn owed(&self) -> Checked<usize> {
-        let (plan, count) = (self.plan, self.scene.count());
-        let ended = self.sleepers.ended() as i64;
-        let asleep = self.sleepers.len() - self.sleepers.ended();
-        let (granted, waiting) = (count.granted as i64, count.waiting as i64);
-        let is_waiter = plan.permits < 0;
-        let arrived = self.sleepers.len() as i64 + plan.dead as i64;
-        let granted = if is_waiter { granted } else { arrived - waiting - ended };
-        if REAL_BOUND {
-            return Ok(asleep.min(usize::try_from(granted).unwrap_or(0)));
+    fn asleep(&self) -> i64 {
+        (self.sleepers.len() - self.sleepers.ended()) as i64
+    }
+
+    fn arrived(&self) -> i64 {
+        self.sleepers.len() as i64 + self.plan.dead as i64
+    }
+
+    /// How many returns were granted, as far as can be told, that nobody has taken. Those of the dead among them.
+    pub(super) fn granted(&self) -> i64 {
+        let count = self.scene.count();
+        if self.plan.permits > 0 {
+            return self.arrived() - count.waiting - self.sleepers.ended() as i64;
         }
-        if self.sleepers.asleep_on(self.scene.condvar_word()) != asleep {
-            return Err(self.slept_on("next to a free mutex"));
+        // Who waits as the victim does came in the first generation, and then nobody granted anything.
+        match count.generation {
+            0 => 0,
+            1 if count.old > 0 => count.credits,
+            _ => self.asleep(),
         }
-        let closes = if is_waiter {
-            // The victim has returned by the notifies that are its own, or has not; it is counted, or not.
-            let victim = self.given - ended - granted;
-            if victim == 1 && plan.permits == -1 && self.left_before_return() {
+    }
+
+    /// The bound is long: who is left to it is made to look instead, so that everybody returns who was notified, unless
+    /// that went to one who is dead. Whether there was any.
+    fn bound_is_feigned(&mut self) -> Checked<bool> {
+        self.sleep_on_condvar()?;
+        let ended = self.sleepers.ended();
+        self.scene.rouse();
+        self.sleepers.settle()?;
+        self.sleep_on_condvar()?;
+        let is_to_dead = self.plan.permits > 0 && self.asleep() > 0 && self.granted() > 0;
+        let was_left = self.sleepers.ended() > ended || is_to_dead;
+        if was_left && self.plan.bound == Bound::Nothing {
+            return Err(self.slept_on("notified"));
+        }
+        self.notifies_add_up()?;
+        Ok(was_left)
+    }
+
+    /// Nobody sleeps on a free mutex.
+    fn sleep_on_condvar(&self) -> Checked {
+        let on_condvar = self.sleepers.asleep_on(self.scene.condvar_word()) as i64;
+        if on_condvar == self.asleep() { Ok(()) } else { Err(self.slept_on("next to a free mutex")) }
+    }
+
+    /// A notify is done wholly or not at all, and goes to one waiter. Everybody is at rest, and has looked.
+    fn notifies_add_up(&self) -> Checked {
+        let (plan, count, ended) = (self.plan, self.scene.count(), self.sleepers.ended() as i64);
+        let (arrived, asleep) = (self.arrived(), self.asleep());
+        let closes = if plan.permits > 0 {
+            let notified = arrived - count.waiting - self.given;
+            notified == 0 || notified == plan.permits.min(arrived - self.given_before())
+        } else {
+            // So often the victim was counted; so many returns were not the sleepers'.
+            let victim = count.waiting + self.given - asleep - ended;
+            let taken = self.given - ended;
+            // Where some of its generation are left, it is known whether it claimed.
+            let claimed = count.old > 0 && taken - count.credits == 1;
+            if claimed && plan.permits == -1 && self.left_before_return() {
                 return Err(self.slept_on("a notify went with the dead"));
             }
-            (0..=-plan.permits).contains(&victim) && (0..=1).contains(&(granted + waiting - asleep as i64))
-        } else {
-            let notified = arrived - waiting - self.given;
-            notified == 0 || notified == plan.permits.min(arrived - self.given_before())
+            (0..=-plan.permits).contains(&victim) && (0..=victim).contains(&taken)
         };
         if closes {
-            Ok(asleep.min(usize::try_from(granted).unwrap_or(0)))
-        } else {
-            let text = format!("{} returns given, {ended} of {arrived} have gone; {count:?}", self.given);
-            Err(Failure::Account(text))
+            return Ok(());
         }
+        Err(Failure::Account(format!(
+            "{} returns given, {ended} of {arrived} have gone; {count:?}",
+            self.given
+        )))
     }
 
     /// The victim has gone through the section before its wait, and not through the one after it, and did not die with the
@@ -97,9 +125,11 @@ impl Trial<'_> {
     }
 
     /// Nobody needs help: within the bound who was notified returns, a death is told, and the next notify
-    /// reaches somebody.
-    fn bound_passes(&mut self, goal: usize) -> Checked {
-        if !self.sleepers.until(|sleepers| sleepers.ended() >= goal)? {
+    /// reaches somebody. Whether there was any who was left to it.
+    fn bound_passes(&mut self) -> Checked<bool> {
+        let ended = self.sleepers.ended();
+        let left = self.granted().clamp(0, self.asleep()) as usize;
+        if !self.sleepers.until(|sleepers| sleepers.ended() >= ended + left)? {
             return Err(self.slept_on("notified"));
         }
         let (scene, told) = (&self.scene, self.remains.told);
@@ -111,7 +141,7 @@ impl Trial<'_> {
         let ended = self.sleepers.ended();
         self.scene.condvar.notify_one();
         if self.sleepers.until(|sleepers| sleepers.all_ended() || sleepers.ended() > ended)? {
-            Ok(())
+            Ok(left > 0)
         } else {
             Err(self.slept_on("the next notify reaches nobody"))
         }

@@ -53,9 +53,12 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count {
     /// Counted, and not granted a return.
-    pub(super) waiting: u64,
-    /// Granted a return, and not claimed.
-    pub(super) granted: u64,
+    pub(super) waiting: i64,
+    /// So many of `old` are granted a return, and have not claimed it.
+    pub(super) credits: i64,
+    pub(super) generation: u64,
+    /// Counted of the generation before.
+    pub(super) old: i64,
 }
 
 /// How a sleeper's wait ended.
@@ -144,10 +147,17 @@ impl Scene {
     }
 
     pub(super) fn count(&self) -> Count {
-        let words = self.words();
-        let (state, debt) = (words[24], words[25] & 0xffff_ffff);
-        let (credits, old, young) = (state & 0x3fff, state >> 36 & 0x3fff, state >> 50);
-        Count { waiting: old - credits + young, granted: credits + debt }
+        let state = self.words()[24];
+        let part = |shift: u32| (state >> shift & 0x3fff) as i64;
+        let (credits, old, young) = (part(0), part(36), part(50));
+        Count { waiting: old - credits + young, credits, generation: state >> 14 & 0x3f_ffff, old }
+    }
+
+    /// Wakes all who sleep on the condition variable, without having granted them anything: they look, as they do when
+    /// the bound on their sleep passes.
+    pub(super) fn rouse(&self) {
+        // SAFETY: the kernel uses the address as a key.
+        unsafe { libc::syscall(libc::SYS_futex, self.condvar_word(), libc::FUTEX_WAKE, i32::MAX) };
     }
 
     /// What the library caches per thread is there afterwards.

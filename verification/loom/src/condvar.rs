@@ -138,3 +138,30 @@ fn a_time_out_uses_up_no_notify() {
         impatient.join().unwrap();
     });
 }
+
+/// The notify comes when the impatient one, who is the elder, may just be giving up.
+#[test]
+fn a_time_out_uses_up_no_notify_that_comes_at_that_moment() {
+    model(|| {
+        let room = room();
+        let impatient = spawn(&room, |room| {
+            let guard = room.count.lock().unwrap();
+            let (_guard, result) = room.condvar.wait_timeout(guard, A_WHILE).unwrap();
+            if !result.timed_out() {
+                room.condvar.notify_one();
+            }
+        });
+        // Of the first generation, then of the second.
+        let patient = spawn(&room, |room| {
+            for count in 1..=2 {
+                wait_for(room, count);
+            }
+        });
+        for _ in 0..2 {
+            add(&room.count.lock().unwrap(), 1);
+            room.condvar.notify_one();
+        }
+        patient.join().unwrap();
+        impatient.join().unwrap();
+    });
+}
