@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi`, in the header's order.
-const NOUNS: [&str; 19] = [
+const NOUNS: [&str; 20] = [
     "library",
     "mutex",
     "semaphore",
@@ -15,6 +15,7 @@ const NOUNS: [&str; 19] = [
     "array",
     "value",
     "queue",
+    "channel",
     "pipe",
     "process",
     "pool",

@@ -17,7 +17,6 @@ pub(super) struct Lesson {
 }
 
 /// One wait.
-#[derive(Default)]
 pub(super) struct Patience {
     backoff: Backoff,
     /// When it began to stay.
@@ -27,6 +26,10 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    pub(super) fn new() -> Self {
+        Self { backoff: Backoff::learning(), since: 0, asleep_since: 0 }
+    }
+
     /// Waits a little. False: it did not; time to sleep.
     pub(super) fn snooze(&mut self, lesson: Lesson) -> bool {
         if self.backoff.snooze() {
@@ -68,16 +71,16 @@ mod tests {
     #[test]
     fn waiting_ends_in_sleep_and_who_has_slept_shortly_stays_first() {
         let looks = |lesson| {
-            let mut patience = Patience::default();
+            let mut patience = Patience::new();
             (0..).take_while(|_| patience.snooze(lesson)).count()
         };
         let mut lesson = Lesson::default();
         let few = looks(lesson);
-        let mut patience = Patience::default();
+        let mut patience = Patience::new();
         patience.sleeps(clock::now());
         patience.learn(&mut lesson);
         assert!(looks(lesson) > few);
-        let mut patience = Patience::default();
+        let mut patience = Patience::new();
         patience.sleeps(clock::now() - 3 * STAY);
         patience.learn(&mut lesson);
         assert_eq!(looks(lesson), few);

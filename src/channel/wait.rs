@@ -75,7 +75,7 @@ impl<R: Role> End<R> {
     }
 
     fn wait(&mut self, thread: &Thread, deadline: Deadline) -> Result<()> {
-        let mut patience = Patience::default();
+        let mut patience = Patience::new();
         let (mut over, mut is_first) = (None, true);
         loop {
             let is_closed = self.is_closed();

@@ -8,6 +8,7 @@
 pub mod array;
 pub mod backoff;
 pub mod barrier;
+pub mod channel;
 pub mod condvar;
 pub mod dict;
 pub mod event;

@@ -55,7 +55,7 @@ impl Backoff {
 
     /// As [`Backoff::new`], but if pausing has brought nothing lately in this process, as between two processes on one CPU, it
     /// begins with the yields. For forq's own waits.
-    pub(super) fn learning() -> Self {
+    pub(crate) fn learning() -> Self {
         let learnt = PAUSES.load(Ordering::Relaxed).min(PROBE);
         let pauses = pauses_after(learnt);
         if pauses {

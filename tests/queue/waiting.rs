@@ -112,7 +112,7 @@ pub(crate) fn no_system_call() {
     let queue = Queue::<u64>::new(4).unwrap();
     let pass = || {
         let first = || assert!(queue.try_get().is_err());
-        support::allows_no_system_call_after(first, || {
+        support::allows_no_system_call_after(first, |()| {
             let mut buffer = [0; 4];
             for number in 0..1000 {
                 queue.put(number).unwrap();

@@ -163,19 +163,19 @@ pub(crate) fn is_stopped(pid: u32) -> bool {
 
 /// Runs it in a child in which any system call but the end is deadly.
 pub(crate) fn allows_no_system_call(body: impl FnOnce()) {
-    allows_no_system_call_after(|| (), body);
+    allows_no_system_call_after(|| (), |()| body());
 }
 
-/// The same, after what may make some: a process asks once who its threads are.
-pub(crate) fn allows_no_system_call_after(first: impl FnOnce(), body: impl FnOnce()) {
+/// As [`allows_no_system_call`], after a part in which they are allowed.
+pub(crate) fn allows_no_system_call_after<T>(before: impl FnOnce() -> T, body: impl FnOnce(T)) {
     // SAFETY: this program has one thread.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork failed");
     if child == 0 {
-        first();
+        let prepared = before();
         // SAFETY: no pointers. The strict mode of seccomp leaves read, write, exit and sigreturn.
         unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) };
-        let good = catch_unwind(AssertUnwindSafe(body)).is_ok();
+        let good = catch_unwind(AssertUnwindSafe(|| body(prepared))).is_ok();
         // SAFETY: the child ends here; `_exit` is another call, which is not allowed.
         unsafe { libc::syscall(libc::SYS_exit, i32::from(!good)) };
     }
