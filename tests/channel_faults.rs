@@ -530,9 +530,7 @@ fn hostile() {
     let scribblers: Vec<Process> = memories
         .into_iter()
         .enumerate()
-        .map(|(seed, memory)| {
-            Process::spawn(move || scribble(memory, Random(seed as u64 + 1))).map(|process| process).unwrap()
-        })
+        .map(|(seed, memory)| Process::spawn(move || scribble(memory, Random(seed as u64 + 1))).unwrap())
         .collect();
     let until = Instant::now() + Duration::from_secs(3);
     let putting = Process::spawn(|| {
