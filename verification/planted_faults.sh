@@ -32,13 +32,13 @@ plant() {
     export RUSTC_WORKSPACE_WRAPPER
 }
 
-for fault in no_pending late_pending no_will two_steps early_claim no_heir early_step early_clear no_pass_on; do
+for fault in no_pending late_pending no_will two_steps early_claim no_heir early_step no_pass_on; do
     # The rows that come to it, where it is late in the table; and the build.
     rows="" FORQ_CRASH_POINTS=long
     case $fault in
         early_claim) rows=condvar ;;
         no_heir) rows=condvar FORQ_CRASH_POINTS=real ;;
-        early_step | early_clear | no_pass_on) rows="queue of" ;;
+        early_step | no_pass_on) rows="queue of" ;;
     esac
     plant "$FORQ_CRASH_POINTS" "$fault"
     # A build that fails finds nothing.

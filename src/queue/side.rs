@@ -156,9 +156,7 @@ impl Side {
                 self.change_bell();
                 rung = state.event();
             }
-            let early = cfg!(forq_fault = "early_clear");
-            let released = if early { state.without_event() } else { state }.released();
-            if self.change(state, released).is_ok() {
+            if self.change(state, state.released()).is_ok() {
                 break state;
             }
         };
