@@ -129,10 +129,10 @@ mod tests {
         assert!(watch.is_over(gone, me, now + 250 * MILLI));
         // A successor begins anew.
         let successor = Owner(gone.0 ^ 1 << START_SHIFT);
+        assert_eq!(watch.patience(successor, now + 251 * MILLI, 1000 * MILLI), 1000 * MILLI);
         assert!(!watch.is_over(successor, me, now + 251 * MILLI));
-        assert_eq!(watch.patience(successor, now, 1000 * MILLI), 1000 * MILLI);
-        assert!(!watch.is_over(successor, me, now + 501 * MILLI));
-        assert!(watch.is_over(successor, me, now + 751 * MILLI));
+        assert!(!watch.is_over(successor, me, now + 500 * MILLI));
+        assert!(watch.is_over(successor, me, now + 501 * MILLI));
     }
 
     #[test]

@@ -394,8 +394,13 @@ impl RawMutex {
 
     /// What it tells of its past.
     pub(crate) fn statistics(&self) -> MutexStatistics {
+        // The stamp first (Acquire keeps it so): a turn that ends in between is then counted as one that has ended, and the number
+        // never goes back.
+        let stamp = self.stamp.load(Ordering::Acquire);
+        let turns = self.turns.load(Ordering::Relaxed);
+        let is_held = stamp as u32 != 0 && stamp >> 32 == turns & 0xffff_ffff;
         MutexStatistics {
-            acquisitions: self.turns.load(Ordering::Relaxed) + u64::from(self.stamped() != 0),
+            acquisitions: turns + u64::from(is_held),
             contended: self.contended.load(Ordering::Relaxed),
             slept: self.slept.load(Ordering::Relaxed),
             waited_ns: self.waited_ns.load(Ordering::Relaxed),
