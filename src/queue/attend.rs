@@ -9,7 +9,8 @@
 //! itself: whoever finds the slot ready and the leader asleep, takes the side from it. A leader that is stopped thus stops nobody.
 
 use super::patience::Patience;
-use super::ring::{Producer, Ring, Role, Turn};
+use super::ring::{Ring, Turn};
+use super::role::{Producer, Role};
 use super::side::{LEADER, Side, Wait};
 use super::slot::Stage;
 use crate::error::{Error, Result};

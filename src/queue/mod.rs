@@ -1,6 +1,8 @@
 //! Floor 2: bounded queues in shared memory, for any number of producers and consumers.
 
+mod account;
 mod attend;
+mod batch;
 mod byte_queue;
 mod layout;
 pub(crate) mod memory;
@@ -9,6 +11,7 @@ mod patience;
 mod queue;
 pub(crate) mod readiness;
 pub(crate) mod ring;
+mod role;
 mod side;
 mod slot;
 mod state;

@@ -6,7 +6,8 @@
 //! nothing, which does no harm. A bell is silenced only if no producer was at it meanwhile: the mark is set by comparing with what the side's word was
 //! before; and whoever has silenced its bell looks once more whether there are messages.
 
-use super::ring::{Consumer, Producer, Ring, Role};
+use super::ring::Ring;
+use super::role::{Consumer, Producer, Role};
 #[cfg(any(feature = "std", feature = "capi"))]
 use crate::error::Error;
 use crate::error::Result;

@@ -8,62 +8,19 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use super::layout::{self, Geometry, Header};
-use super::side::Side;
-use super::slot::{Position, Stage, Word, begins_high, counted_since, ready_sequence, settled};
-use super::statistics::QueueStatistics;
+use super::role::{Consumer, Producer, Role};
+use super::slot::{Position, Stage, Word, begins_high, ready_sequence, settled};
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::cpu;
-use crate::sys::futex;
 use crate::sys::thread::{self, Thread};
-
-/// Which side an operation is of.
-pub(super) trait Role {
-    /// A slot is for it when its sequence is `2 * lap + READY`.
-    const READY: u32;
-    const PRODUCES: bool = Self::READY == 0;
-
-    /// Its own side.
-    fn own(header: &Header) -> &Side;
-    /// The one that it waits for.
-    fn other(header: &Header) -> &Side;
-}
-
-pub(super) struct Producer;
-pub(super) struct Consumer;
-
-impl Role for Producer {
-    const READY: u32 = 0;
-
-    #[inline(always)]
-    fn own(header: &Header) -> &Side {
-        &header.producers
-    }
-
-    fn other(header: &Header) -> &Side {
-        &header.consumers
-    }
-}
-
-impl Role for Consumer {
-    const READY: u32 = 1;
-
-    #[inline(always)]
-    fn own(header: &Header) -> &Side {
-        &header.consumers
-    }
-
-    fn other(header: &Header) -> &Side {
-        &header.producers
-    }
-}
 
 /// A queue as this process knows it: where it is, and a private copy of its geometry.
 #[derive(Clone, Copy)]
 pub(crate) struct Ring {
     header: NonNull<Header>,
-    geometry: Geometry,
+    pub(super) geometry: Geometry,
 }
 
 // SAFETY: it is memory that all of the process's threads have mapped; what is done there is atomic or under the sides' locks.
@@ -84,14 +41,14 @@ pub(super) struct Turn<R> {
     position: Position,
     /// Where the slot begins.
     slot: *mut u8,
-    word: Word,
+    pub(super) word: Word,
     role: PhantomData<R>,
 }
 
 impl<R> Turn<R> {
     /// Where its message goes or is.
     #[inline(always)]
-    fn message(&self) -> *mut u8 {
+    pub(super) fn message(&self) -> *mut u8 {
         // SAFETY: the slot is larger than its word.
         unsafe { self.slot.add(size_of::<Word>()) }
     }
@@ -200,7 +157,7 @@ impl Ring {
 
     /// Takes the side and waits for a slot. An error: the side is not held, and the pending entry cleared.
     #[inline(always)]
-    fn begin<R: Role>(&self, thread: &Thread, deadline: Deadline) -> Result<Turn<R>> {
+    pub(super) fn begin<R: Role>(&self, thread: &Thread, deadline: Deadline) -> Result<Turn<R>> {
         let side = R::own(self.header());
         // Nothing after the locked instruction begins before its end. So what depends on the position is worked out before it, of
         // a guess, which is right unless others take turns with us.
@@ -223,7 +180,7 @@ impl Ring {
 
     /// Hands the slot to the other side, and steps to the next. The first store decides: before it, nothing has happened; after it, all has.
     #[inline(always)]
-    fn commit<R: Role>(&self, turn: &Turn<R>, length: u32) {
+    pub(super) fn commit<R: Role>(&self, turn: &Turn<R>, length: u32) {
         let committed = Word::new(turn.word.sequence().wrapping_add(1), length);
         if cfg!(forq_fault = "early_step") {
             self.step::<R>(turn.position);
@@ -262,7 +219,7 @@ impl Ring {
 
     /// Releases the side.
     #[inline(always)]
-    fn leave<R: Role>(&self, thread: &Thread) {
+    pub(super) fn leave<R: Role>(&self, thread: &Thread) {
         let side = R::own(self.header());
         if !side.leave_at_rest(thread) {
             self.leave_awaited::<R>(thread);
@@ -333,170 +290,6 @@ impl Ring {
         Ok(Got::Message(length))
     }
 
-    /// Puts `count` messages of `length` bytes each that lie side by side, one after the other; how many. An error: none.
-    ///
-    /// # Safety
-    /// `messages` must be readable for `count * length` bytes.
-    pub(crate) unsafe fn put_many(
-        &self,
-        messages: *const u8,
-        length: usize,
-        count: usize,
-        deadline: Deadline,
-    ) -> Result<usize> {
-        if length > self.geometry.message_size as usize {
-            return Err(Error::MessageSize);
-        }
-        if count == 0 {
-            return Ok(0);
-        }
-        let thread = thread::current();
-        let side = Producer::own(self.header());
-        let mut turn = self.begin::<Producer>(thread, deadline)?;
-        let mut done = 0;
-        loop {
-            // SAFETY: as in `put`; `done` is below `count`.
-            unsafe { copy(messages.add(done * length), turn.message(), length) };
-            self.commit(&turn, length as u32);
-            done += 1;
-            if done == count {
-                break;
-            }
-            if side.load().has_waiters() {
-                // Whoever waits need not do so until all are put.
-                self.ring_if_awaited::<Producer>();
-            }
-            turn = match self.turn() {
-                Some(turn) => turn,
-                None => match self.attend(thread, deadline, true) {
-                    Ok(turn) => turn,
-                    Err(_) => return Ok(done),
-                },
-            };
-        }
-        self.leave::<Producer>(thread);
-        Ok(done)
-    }
-
-    /// Takes at least one and at most `count` messages, each of exactly `length` bytes, side by side into a buffer; how many. It
-    /// stops before a message of another length: `TooLarge` if that is the first one.
-    ///
-    /// # Safety
-    /// `buffer` must be writable for `count * length` bytes.
-    pub(crate) unsafe fn get_many(
-        &self,
-        buffer: *mut u8,
-        length: usize,
-        count: usize,
-        deadline: Deadline,
-    ) -> Result<Got> {
-        if count == 0 {
-            return Ok(Got::Message(0));
-        }
-        let thread = thread::current();
-        let side = Consumer::own(self.header());
-        let mut turn = Some(self.begin::<Consumer>(thread, deadline)?);
-        let mut done = 0;
-        let mut other = None;
-        while let Some(taken) = turn {
-            let found = taken.word.length() as usize;
-            if found != length {
-                other = Some(found);
-                break;
-            }
-            // SAFETY: as in `get`; `done` is below `count`.
-            unsafe { copy(taken.message(), buffer.add(done * length), length) };
-            self.commit(&taken, 0);
-            done += 1;
-            if done == count {
-                break;
-            }
-            if side.load().has_waiters() {
-                self.ring_if_awaited::<Consumer>();
-            }
-            turn = self.turn();
-        }
-        self.leave::<Consumer>(thread);
-        match other {
-            Some(found) if done == 0 => Ok(Got::TooLarge(found)),
-            _ => Ok(Got::Message(done)),
-        }
-    }
-
-    /// Messages that one side had let pass at one moment during the call, those included that are not counted yet.
-    fn passed<R: Role>(&self) -> u64 {
-        let side = R::own(self.header());
-        let mut count = 0;
-        // Others may pass a whole lap between the two looks; again and again only where a stranger writes.
-        for _ in 0..100 {
-            // Before the position, which is written first: so it lags at worst.
-            let high = side.high.load(Ordering::Acquire);
-            let Ok((position, _, stage)) = self.look::<R>() else { break };
-            count = position.count(high, self.geometry.capacity);
-            match stage {
-                Stage::Passed => return count.wrapping_add(1),
-                Stage::Broken => {}
-                Stage::Ready | Stage::Waiting => break,
-            }
-        }
-        count
-    }
-
-    /// Messages that were put, since the counts began.
-    pub(crate) fn put_count(&self) -> u64 {
-        self.passed::<Producer>()
-    }
-
-    /// How many messages there are: 0 to the capacity.
-    pub(crate) fn len(&self) -> usize {
-        // Consumers are behind producers: asked first, they cannot be ahead.
-        let taken = self.passed::<Consumer>();
-        let put = self.passed::<Producer>();
-        usize::try_from(counted_since(taken, put)).unwrap_or(0).min(self.capacity())
-    }
-
-    pub(crate) fn statistics(&self) -> QueueStatistics {
-        let header = self.header();
-        let first = header.first.load(Ordering::Relaxed);
-        let got = counted_since(first, self.passed::<Consumer>());
-        QueueStatistics {
-            put: counted_since(first, self.passed::<Producer>()),
-            got,
-            lost: header.consumers.lost.load(Ordering::Relaxed),
-            full_waits: header.producers.waits.load(Ordering::Relaxed),
-            empty_waits: header.consumers.waits.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Marks one of the messages that were taken as done.
-    pub(crate) fn task_done(&self) -> Result<()> {
-        self.header().tasks.mark(|| self.put_count())
-    }
-
-    /// Waits until every message put has been marked done.
-    pub(crate) fn join(&self, deadline: Deadline) -> Result<()> {
-        self.header().tasks.join(|| self.put_count(), deadline)
-    }
-
-    /// No more puts; wakes all. One step, of which each that it wakes does the rest, should this process die before it has.
-    pub(crate) fn close(&self) {
-        let header = self.header();
-        let closed = &raw const header.closed as *const u32;
-        // SAFETY: a futex of our own, mapped while the ring is used.
-        if !unsafe { futex::set_bit_0_and_wake_all(closed) } {
-            header.closed.store(1, Ordering::Release);
-            futex::wake(closed, i32::MAX);
-        }
-        self.help_close();
-        // For those that cannot sleep on several words.
-        header.producers.wake_all();
-        header.consumers.wake_all();
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.header().producers.load().is_closed()
-    }
-
     /// Whether the side has something to do at the slot so many behind its next one, too. Only by its holder.
     pub(super) fn is_ready_ahead<R: Role>(&self, count: u32) -> bool {
         let position = Position(R::own(self.header()).position.load(Ordering::Relaxed));
@@ -522,7 +315,7 @@ impl Ring {
 /// # Safety
 /// Both must be valid for `length` bytes, and not overlap.
 #[inline(always)]
-unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
+pub(super) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
     // SAFETY: by contract. The bytes mean nothing to us, so it does not matter if a stranger changes them meanwhile.
     unsafe {
         if length == size_of::<u64>() {
