@@ -30,7 +30,7 @@
  *     -ETIMEDOUT   the time ran out
  *     -EOWNERDEAD  the holder died; the lock is held
  *     -EDEADLK     waiting would never end
- *     -EPERM       not by this thread or process
+ *     -EPERM       not by this thread or process, or not while another one does
  *     -EOVERFLOW   released too often
  *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
@@ -72,6 +72,7 @@
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_queue      yes                       yes                       may use it, by its own copy of the handle
+ *     forq_channel    one a side at a time      yes                       may use it, by its own copy of the handle
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
  *     forq_pool       yes                       the one that made it          -EPERM, but for _free
  *     forq_result     yes                       the one that made the pool    -EPERM, but for _free
@@ -799,6 +800,113 @@ int forq_queue_get_many(struct forq_queue *q,
  * -ENOMEM if its process has no descriptor left to tell by.
  */
 int forq_queue_fd(struct forq_queue *q);
+
+/**
+ * A ring of messages in shared memory: one producer, one consumer, threads of any processes. Messages have a size each, up to a limit.
+ *
+ * Each side is used by one thread at a time. Another process takes a side over by calling it, when the one before is not inside a call,
+ * or is dead; a call while it is gives -EPERM. Between reserve and commit, and between peek and release, a call is under way.
+ *
+ * While the channel is neither full nor empty a put or a get is a fixed number of instructions, none of them locked, whatever the other
+ * side does, be it stopped or killed.
+ *
+ * Deaths: nobody hangs, and no message is torn or doubled. A put that had not returned may have arrived or not; a message whose get had not
+ * returned is there for the next consumer, or it was taken. A call that has to wait for a side whose process has ended, or has freed the
+ * channel, gives a successor a quarter of a second to come; then it gives -EPIPE. Whenever another process takes that side over all goes on.
+ *
+ * A handle holds in every later fork, where it is used and freed like the parent's.
+ */
+typedef struct forq_channel forq_channel;
+
+/**
+ * Makes an empty channel for capacity messages of up to message_size bytes, in memory of its own, which every later fork shares. Pages
+ * come with their first use.
+ *
+ * Returns 0; -EINVAL for NULL, 0, a capacity above 2^32 - 1, or a product that overflows; -ENOMEM.
+ */
+int forq_channel_new(size_t capacity,
+                     size_t message_size,
+                     struct forq_channel **channel_out);
+
+/**
+ * Ends this process's use of a channel, on which no thread of it is in a call any more. NULL does nothing.
+ *
+ * The sides that this process used last have nobody then: the other side's calls that have to wait give -EPIPE, unless another process
+ * takes over. Messages stay.
+ */
+void forq_channel_free(struct forq_channel *c);
+
+/**
+ * Puts a message, waiting for room for at most timeout_ns. (NULL, 0) is an empty one, which is not the end.
+ *
+ * Returns 0; -EMSGSIZE if it is larger than messages may be; -ESHUTDOWN; -EAGAIN or -ETIMEDOUT; -EPIPE if there is no room and the
+ * consumer is gone; -EPERM if another process is just putting; -EPROTO if the shared memory holds what cannot be; -EINVAL, also between reserve and
+ * commit.
+ */
+int forq_channel_put(struct forq_channel *c,
+                     const void *message,
+                     size_t size,
+                     int64_t timeout_ns);
+
+/**
+ * Takes the next message into a buffer, waiting for it for at most timeout_ns.
+ *
+ * size_out: its size. A message that does not fit stays: -EMSGSIZE, and size_out is the size needed, so (NULL, 0) asks for it (an empty message
+ * fits, and is taken).
+ * Returns 0; -EMSGSIZE; -ESHUTDOWN if the channel is closed and nothing is left; -EAGAIN or -ETIMEDOUT; -EPIPE if nothing is left and the producer
+ * is gone; -EPERM if another process is just getting; -EPROTO if the shared memory holds what cannot be; -EINVAL, also between peek and release.
+ */
+int forq_channel_get(struct forq_channel *c,
+                     void *buffer_out,
+                     size_t capacity,
+                     size_t *size_out,
+                     int64_t timeout_ns);
+
+/**
+ * Gives a place in the channel to write the next message to, waiting for room for at most timeout_ns: no copy is made.
+ *
+ * slot_out: message_size bytes, aligned as an array of types of message_size bytes would be (from 1024 bytes on to 64). What stands there is
+ * left from earlier messages. Until forq_channel_commit the same place is given again; in a process that is killed, nothing was put.
+ * Returns as forq_channel_put.
+ */
+int forq_channel_reserve(struct forq_channel *c,
+                         void **slot_out,
+                         int64_t timeout_ns);
+
+/**
+ * Puts the message that was written to the reserved place: its first size bytes.
+ *
+ * Returns 0; -EMSGSIZE if the place has fewer: it stays reserved; -ESHUTDOWN: it is given up; -EINVAL if this process has reserved none.
+ */
+int forq_channel_commit(struct forq_channel *c,
+                        size_t size);
+
+/**
+ * Gives the next message where it is, waiting for it for at most timeout_ns: no copy is made.
+ *
+ * message_out and size_out: the message, which stays there until forq_channel_release; until then the same is given again. In a process
+ * that is killed, it was not taken.
+ * Returns as forq_channel_get, but -EMSGSIZE.
+ */
+int forq_channel_peek(struct forq_channel *c,
+                      const void **message_out,
+                      size_t *size_out,
+                      int64_t timeout_ns);
+
+/**
+ * Takes the message that forq_channel_peek gave: its place may be used for another one.
+ *
+ * Returns 0; -EINVAL if this process has looked at none.
+ */
+int forq_channel_release(struct forq_channel *c);
+
+/**
+ * No more messages are put: puts give -ESHUTDOWN; gets what is left, then -ESHUTDOWN. Wakes who waits. Again: changes nothing.
+ *
+ * Any process may close it, in a call of a side or not. One that is killed in it has closed the channel or has not.
+ * Returns 0; -EINVAL.
+ */
+int forq_channel_close(struct forq_channel *c);
 
 /**
  * One end of a pipe. Declared by the caller; all bytes zero: none. It may be moved, is copied by fork, and does

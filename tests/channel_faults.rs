@@ -67,7 +67,17 @@ fn dead_producer() {
     let started = Instant::now();
     assert_eq!(receiver.get(), Err(Error::Disconnected));
     assert!(started.elapsed() >= GRACE);
-    assert_eq!([receiver.get(), receiver.try_get()], [Err(Error::Disconnected); 2]);
+    assert_eq!([receiver.try_get(), receiver.get()], [Err(Error::Disconnected); 2]);
+    // Who asks only shortly is told as well.
+    assert_eq!(receiver.get_timeout(GRACE / 10), Err(Error::Disconnected));
+    // Each wait gives a successor its time.
+    let late = Process::spawn(|| {
+        std::thread::sleep(GRACE / 3);
+        sender.put(3).unwrap();
+    })
+    .unwrap();
+    assert_eq!(receiver.get(), Ok(3));
+    join(late);
     // One who sleeps while it happens.
     let (mut sender, mut receiver) = channel::<u64>(10).unwrap();
     let child = idle_producer(&mut sender, 1);
