@@ -56,7 +56,7 @@ pub(crate) struct Channel {
 /// # Deaths
 /// A process that is killed in `put` has put its message or has not; one killed in `get` has taken one message, or it is still there for the
 /// next. Nothing else is lost, nothing is torn or doubled. Who has to wait for a side whose process has ended, or has dropped its end, gives
-/// a successor a quarter of a second to come; then it is told, by [`Error::Disconnected`](crate::Error::Disconnected). Whenever another process takes that
+/// a successor half a second to come; then it is told, by [`Error::Disconnected`](crate::Error::Disconnected). Whenever another process takes that
 /// side over all goes on.
 ///
 /// ```

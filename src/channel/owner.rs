@@ -53,7 +53,7 @@ impl Owner {
 }
 
 /// How long who waits for a side without a living process waits for a successor, before it is told, in nanoseconds.
-const GRACE: u64 = 250_000_000;
+const GRACE: u64 = 500_000_000;
 /// How often is looked, in nanoseconds.
 const INTERVAL: u64 = 250_000_000;
 
@@ -121,19 +121,19 @@ mod tests {
         let gone = Owner::this(thread::current(), false).left();
         assert!(!watch.is_over(Owner::NOBODY, me, 0, now));
         assert!(!watch.is_over(gone, me, 0, now), "found gone");
-        assert_eq!(watch.patience(gone, 0, now + 100 * MILLI, 1000 * MILLI), 150 * MILLI);
-        assert!(!watch.is_over(gone, me, 0, now + 249 * MILLI));
-        assert!(watch.is_over(gone, me, 0, now + 250 * MILLI));
+        assert_eq!(watch.patience(gone, 0, now + 100 * MILLI, 1000 * MILLI), 400 * MILLI);
+        assert!(!watch.is_over(gone, me, 0, now + 499 * MILLI));
+        assert!(watch.is_over(gone, me, 0, now + 500 * MILLI));
         // A wait that began later gives it time, too.
-        let later = now + 400 * MILLI;
-        assert!(!watch.is_over(gone, me, later, now + 649 * MILLI));
-        assert_eq!(watch.patience(gone, later, later, 1000 * MILLI), 250 * MILLI);
-        assert!(watch.is_over(gone, me, later, now + 650 * MILLI));
+        let later = now + 600 * MILLI;
+        assert!(!watch.is_over(gone, me, later, now + 1099 * MILLI));
+        assert_eq!(watch.patience(gone, later, later, 1000 * MILLI), 500 * MILLI);
+        assert!(watch.is_over(gone, me, later, now + 1100 * MILLI));
         // With a successor all begins anew.
         let successor = Owner(gone.0 ^ 1 << START_SHIFT);
-        assert!(!watch.is_over(successor, me, 0, now + 700 * MILLI));
-        assert!(!watch.is_over(successor, me, 0, now + 949 * MILLI));
-        assert!(watch.is_over(successor, me, 0, now + 950 * MILLI));
+        assert!(!watch.is_over(successor, me, 0, now + 1200 * MILLI));
+        assert!(!watch.is_over(successor, me, 0, now + 1699 * MILLI));
+        assert!(watch.is_over(successor, me, 0, now + 1700 * MILLI));
         assert_eq!(watch.patience(gone, 0, now, 1000 * MILLI), 1000 * MILLI);
     }
 
