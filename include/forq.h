@@ -30,7 +30,7 @@
  *     -ETIMEDOUT   the time ran out
  *     -EOWNERDEAD  the holder died; the lock is held
  *     -EDEADLK     waiting would never end
- *     -EPERM       not by this thread or process
+ *     -EPERM       not by this thread or process, or not while another one does
  *     -EOVERFLOW   released too often
  *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
@@ -72,6 +72,7 @@
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_queue      yes                       yes                       may use it, by its own copy of the handle
+ *     forq_channel    one a side at a time      yes                       may use it, by its own copy of the handle
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
  *     forq_pool       yes                       the one that made it          -EPERM, but for _free
  *     forq_result     yes                       the one that made the pool    -EPERM, but for _free
@@ -810,9 +811,8 @@ int forq_queue_fd(struct forq_queue *q);
  * side does, be it stopped or killed.
  *
  * Deaths: nobody hangs, and no message is torn or doubled. A put that had not returned may have arrived or not; a message whose get had not
- * returned is there for the next consumer, or it was taken. A call that has to wait for a side whose process has ended, or has freed the channel, gives
- * -EPIPE, at the earliest after a quarter of a second: until then, and whenever it comes, another process may take that side over, and
- * all goes on.
+ * returned is there for the next consumer, or it was taken. A call that has to wait for a side whose process has ended, or has freed the
+ * channel, gives a successor half a second to come; then it gives -EPIPE. Whenever another process takes that side over all goes on.
  *
  * A handle holds in every later fork, where it is used and freed like the parent's.
  */

@@ -9,8 +9,8 @@ use forq::{__channel_in_lap as channel_in_lap, byte_channel, channel};
 use forq::{ByteReceiver, ByteSender, Error, Process, Receiver, Sender, Shared};
 use support::{Random, eventually, is_asleep, is_stopped, send};
 
-/// Longer than a successor has time to come.
-const GRACE: Duration = Duration::from_millis(250);
+/// So long who waits for a dead process's successor waits for it.
+const GRACE: Duration = Duration::from_millis(500);
 
 fn main() {
     support::run(&[
@@ -67,7 +67,17 @@ fn dead_producer() {
     let started = Instant::now();
     assert_eq!(receiver.get(), Err(Error::Disconnected));
     assert!(started.elapsed() >= GRACE);
-    assert_eq!([receiver.get(), receiver.try_get()], [Err(Error::Disconnected); 2]);
+    assert_eq!([receiver.try_get(), receiver.get()], [Err(Error::Disconnected); 2]);
+    // Who asks only shortly is told as well.
+    assert_eq!(receiver.get_timeout(GRACE / 10), Err(Error::Disconnected));
+    // Each wait gives a successor its time.
+    let late = Process::spawn(|| {
+        std::thread::sleep(GRACE / 3);
+        sender.put(3).unwrap();
+    })
+    .unwrap();
+    assert_eq!(receiver.get(), Ok(3));
+    join(late);
     // One who sleeps while it happens.
     let (mut sender, mut receiver) = channel::<u64>(10).unwrap();
     let child = idle_producer(&mut sender, 1);
@@ -394,7 +404,8 @@ fn message(life: u64, number: u64) -> [u64; SIZE / 8] {
 }
 
 fn put_for_ever(sender: &mut ByteSender, accounts: &Accounts, life: usize) {
-    for number in 0.. {
+    let mut number = 0;
+    loop {
         let bytes = message(life as u64, number);
         let bytes = bytemuck::bytes_of(&bytes);
         let put = if number % 2 == 0 {
@@ -403,13 +414,16 @@ fn put_for_ever(sender: &mut ByteSender, accounts: &Accounts, life: usize) {
             sender.reserve().and_then(|mut slot| slot.write(0, bytes).and_then(|()| slot.commit(SIZE)))
         };
         match put {
-            Ok(()) => accounts.put[life].store(number + 1, Ordering::Relaxed),
+            Ok(()) => number += 1,
+            // The other one's successor takes its time.
+            Err(Error::Disconnected) => continue,
             Err(error) => {
                 println!("a put failed: {error}");
                 accounts.wrong.fetch_add(1, Ordering::Relaxed);
                 return;
             }
         }
+        accounts.put[life].store(number, Ordering::Relaxed);
         accounts.moves[0].fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -427,6 +441,9 @@ fn get_for_ever(receiver: &mut ByteReceiver, accounts: &Accounts) {
                 Ok(size)
             })
         };
+        if size == Err(Error::Disconnected) {
+            continue;
+        }
         // A consumer that is killed here has taken a message that it has not counted.
         let (life, number) = (got[0], got[1]);
         let wanted = accounts.next.get(life as usize).map_or(u64::MAX, |next| next.load(Ordering::Relaxed));

@@ -55,9 +55,9 @@ pub(crate) struct Channel {
 ///
 /// # Deaths
 /// A process that is killed in `put` has put its message or has not; one killed in `get` has taken one message, or it is still there for the
-/// next. Nothing else is lost, nothing is torn or doubled. Who has to wait for a side whose process has ended, or has
-/// dropped its end, is told so by [`Error::Disconnected`](crate::Error::Disconnected) (at the earliest after a quarter of a second: until then, and whenever it comes, another
-/// process may take that side over, and all goes on).
+/// next. Nothing else is lost, nothing is torn or doubled. Who has to wait for a side whose process has ended, or has dropped its end, gives
+/// a successor half a second to come; then it is told, by [`Error::Disconnected`](crate::Error::Disconnected). Whenever another process takes that
+/// side over all goes on.
 ///
 /// ```
 /// use forq::{Error, Process};

@@ -52,8 +52,8 @@ impl Owner {
     }
 }
 
-/// How long a side may be without a living process before who waits for it is told: so long a successor may take to come.
-const GRACE: u64 = 250_000_000;
+/// How long who waits for a side without a living process waits for a successor, before it is told, in nanoseconds.
+const GRACE: u64 = 500_000_000;
 /// How often is looked, in nanoseconds.
 const INTERVAL: u64 = 250_000_000;
 
@@ -70,31 +70,28 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) const NEW: Self = Self { looked_at: 0, gone: Owner::NOBODY, gone_since: 0 };
 
-    /// Whether the other side's owner has been gone for the time of grace. `me`: this process's id.
-    pub(super) fn is_over(&mut self, owner: Owner, me: u32, now: u64) -> bool {
-        if owner == Owner::NOBODY {
-            return false;
-        }
-        if owner != self.gone {
+    /// Whether the other side's owner is gone, and a wait that began at `since` has given a successor its time. `me`: this process's id.
+    pub(super) fn is_over(&mut self, owner: Owner, me: u32, since: u64, now: u64) -> bool {
+        if owner != Owner::NOBODY && owner != self.gone {
             let is_mine = owner.pid() == me && owner != owner.left();
-            if is_mine || now.saturating_sub(self.looked_at) < INTERVAL {
-                return false;
+            if !is_mine && now.saturating_sub(self.looked_at) >= INTERVAL {
+                self.looked_at = now;
+                if owner.is_gone() {
+                    (self.gone, self.gone_since) = (owner, now);
+                }
             }
-            self.looked_at = now;
-            if owner.is_gone() {
-                (self.gone, self.gone_since) = (owner, now);
-            }
-            return false;
         }
-        now.saturating_sub(self.gone_since) >= GRACE
+        self.over_at(owner, since).is_some_and(|end| now >= end)
     }
 
     /// How long a sleep may last until it is time to ask again, in nanoseconds.
-    pub(super) fn patience(&self, owner: Owner, now: u64, bound: u64) -> u64 {
-        if owner == Owner::NOBODY || owner != self.gone {
-            return bound;
-        }
-        bound.min((self.gone_since + GRACE).saturating_sub(now))
+    pub(super) fn patience(&self, owner: Owner, since: u64, now: u64, bound: u64) -> u64 {
+        self.over_at(owner, since).map_or(bound, |end| bound.min(end.saturating_sub(now)))
+    }
+
+    fn over_at(&self, owner: Owner, since: u64) -> Option<u64> {
+        (owner != Owner::NOBODY && owner == self.gone)
+            .then(|| self.gone_since.max(since).saturating_add(GRACE))
     }
 }
 
@@ -118,29 +115,34 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_when_the_same_owner_was_gone_for_the_time_of_grace() {
+    fn it_is_over_when_a_successor_has_had_its_time() {
         let (mut watch, now) = (Watch::NEW, 1_000_000 * MILLI);
         let me = std::process::id();
         let gone = Owner::this(thread::current(), false).left();
-        assert!(!watch.is_over(Owner::NOBODY, me, now));
-        assert!(!watch.is_over(gone, me, now), "found gone");
-        assert_eq!(watch.patience(gone, now + 100 * MILLI, 1000 * MILLI), 150 * MILLI);
-        assert!(!watch.is_over(gone, me, now + 249 * MILLI));
-        assert!(watch.is_over(gone, me, now + 250 * MILLI));
-        // A successor begins anew.
+        assert!(!watch.is_over(Owner::NOBODY, me, 0, now));
+        assert!(!watch.is_over(gone, me, 0, now), "found gone");
+        assert_eq!(watch.patience(gone, 0, now + 100 * MILLI, 1000 * MILLI), 400 * MILLI);
+        assert!(!watch.is_over(gone, me, 0, now + 499 * MILLI));
+        assert!(watch.is_over(gone, me, 0, now + 500 * MILLI));
+        // A wait that began later gives it time, too.
+        let later = now + 600 * MILLI;
+        assert!(!watch.is_over(gone, me, later, now + 1099 * MILLI));
+        assert_eq!(watch.patience(gone, later, later, 1000 * MILLI), 500 * MILLI);
+        assert!(watch.is_over(gone, me, later, now + 1100 * MILLI));
+        // With a successor all begins anew.
         let successor = Owner(gone.0 ^ 1 << START_SHIFT);
-        assert_eq!(watch.patience(successor, now + 251 * MILLI, 1000 * MILLI), 1000 * MILLI);
-        assert!(!watch.is_over(successor, me, now + 251 * MILLI));
-        assert!(!watch.is_over(successor, me, now + 500 * MILLI));
-        assert!(watch.is_over(successor, me, now + 501 * MILLI));
+        assert!(!watch.is_over(successor, me, 0, now + 1200 * MILLI));
+        assert!(!watch.is_over(successor, me, 0, now + 1699 * MILLI));
+        assert!(watch.is_over(successor, me, 0, now + 1700 * MILLI));
+        assert_eq!(watch.patience(gone, 0, now, 1000 * MILLI), 1000 * MILLI);
     }
 
     #[test]
     fn any_bytes_are_an_owner() {
         for garbage in [1, PID, u64::MAX, 0x5555_5555_5555_5555, 1 << 63, 1 << 22] {
             let mut watch = Watch::NEW;
-            let _ = watch.is_over(Owner(garbage), 1, u64::MAX);
-            let _ = watch.is_over(Owner(garbage), 1, u64::MAX);
+            let _ = watch.is_over(Owner(garbage), 1, u64::MAX, u64::MAX);
+            let _ = watch.is_over(Owner(garbage), 1, u64::MAX, u64::MAX);
         }
     }
 }

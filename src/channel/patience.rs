@@ -49,11 +49,12 @@ impl Patience {
         true
     }
 
-    /// It goes to sleep.
-    pub(super) fn sleeps(&mut self, now: u64) {
+    /// It goes to sleep; when it first did.
+    pub(super) fn sleeps(&mut self, now: u64) -> u64 {
         if self.asleep_since == 0 {
             self.asleep_since = now;
         }
+        self.asleep_since
     }
 
     /// There is something: learns from how long it has slept.

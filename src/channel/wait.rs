@@ -96,10 +96,9 @@ impl<R: Role> End<R> {
                     return Err(Error::Closed);
                 }
             } else if let Some(error) = over {
-                return Err(error);
+                return Err(if error == Error::TimedOut { self.or_gone(thread, error) } else { error });
             } else if deadline.is_now() {
-                let is_over = self.other_is_gone(thread, clock::now());
-                return Err(if is_over { Error::Disconnected } else { Error::WouldBlock });
+                return Err(self.or_gone(thread, Error::WouldBlock));
             } else if !patience.snooze(self.side().lesson) {
                 over = self.sleep(thread, deadline, &mut patience);
             }
@@ -180,33 +179,42 @@ impl<R: Role> End<R> {
         modelled::fence(Ordering::SeqCst);
         // The kernel refuses it to this process. One that takes the other side over from now on does so by a locked
         // instruction; one that has it makes its own barriers if it was refused too.
-        let owner = Owner(self.words().owner::<R::Other>().load(Ordering::Relaxed));
-        if owner != Owner::NOBODY && !owner.is_fenced() {
+        let other = self.other();
+        if other != Owner::NOBODY && !other.is_fenced() {
             // By then any processor has made its stores seen.
             clock::sleep(1_000_000);
         }
     }
 
-    /// Whether the process at the other side is gone, and none has taken its place for a while.
-    fn other_is_gone(&mut self, thread: &Thread, now: u64) -> bool {
-        let owner = Owner(self.words().owner::<R::Other>().load(Ordering::Relaxed));
-        self.side().watch.is_over(owner, thread.pid(), now)
+    fn other(&self) -> Owner {
+        Owner(self.words().owner::<R::Other>().load(Ordering::Relaxed))
+    }
+
+    /// Whether the process at the other side is gone, and no other has come while this wait lasts, since then.
+    fn is_left_alone(&mut self, thread: &Thread, since: u64, now: u64) -> bool {
+        let other = self.other();
+        self.side().watch.is_over(other, thread.pid(), since, now)
+    }
+
+    /// That, or that the other side has been gone for a while.
+    fn or_gone(&mut self, thread: &Thread, error: Error) -> Error {
+        if self.is_left_alone(thread, 0, clock::now()) { Error::Disconnected } else { error }
     }
 
     /// Sleeps until the other side has moved, or for a while. What it returns ends the wait, unless there is something by then.
     fn sleep(&mut self, thread: &Thread, deadline: Deadline, patience: &mut Patience) -> Option<Error> {
         let now = clock::now();
-        if self.other_is_gone(thread, now) {
+        let since = patience.sleeps(now);
+        if self.is_left_alone(thread, since, now) {
             return Some(Error::Disconnected);
         }
-        patience.sleeps(now);
         let seen = self.words().gate::<R::Other>().announce();
         self.barrier();
         if seen.is_closed() || self.look_again() != Ok(0) {
             return None;
         }
-        let owner = Owner(self.words().owner::<R::Other>().load(Ordering::Relaxed));
-        let bound = self.side().watch.patience(owner, now, futex::bound(0));
+        let other = self.other();
+        let bound = self.side().watch.patience(other, since, now, futex::bound(0));
         let futex = self.words().gate::<R::Other>().futex();
         // SAFETY: mapped as long as the channel.
         match unsafe { futex::wait_among(futex, seen.futex_word(), futex::EVERYBODY, deadline, bound) } {

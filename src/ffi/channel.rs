@@ -19,9 +19,8 @@ use crate::pipe::Received;
 /// side does, be it stopped or killed.
 ///
 /// Deaths: nobody hangs, and no message is torn or doubled. A put that had not returned may have arrived or not; a message whose get had not
-/// returned is there for the next consumer, or it was taken. A call that has to wait for a side whose process has ended, or has freed the channel, gives
-/// -EPIPE, at the earliest after a quarter of a second: until then, and whenever it comes, another process may take that side over, and
-/// all goes on.
+/// returned is there for the next consumer, or it was taken. A call that has to wait for a side whose process has ended, or has freed the
+/// channel, gives a successor half a second to come; then it gives -EPIPE. Whenever another process takes that side over all goes on.
 ///
 /// A handle holds in every later fork, where it is used and freed like the parent's.
 pub struct forq_channel {

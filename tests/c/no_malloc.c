@@ -221,6 +221,25 @@ static void pipe_calls(void) {
     RETURNS(forq_connection_close(&sender), 0);
 }
 
+static void channel_calls(void) {
+    forq_channel *channel;
+    char message[100] = {0};
+    size_t size;
+    void *slot;
+    const void *same;
+    RETURNS(forq_channel_new(2, sizeof message, &channel), 0);
+    RETURNS(forq_channel_put(channel, message, sizeof message, 0), 0);
+    RETURNS(forq_channel_put(channel, message, 1, FORQ_FOREVER), 0);
+    RETURNS(forq_channel_put(channel, message, 1, MILLISECOND), -ETIMEDOUT);
+    RETURNS(forq_channel_get(channel, message, sizeof message, &size, 0), 0);
+    RETURNS(forq_channel_reserve(channel, &slot, FORQ_FOREVER), 0);
+    RETURNS(forq_channel_commit(channel, 2), 0);
+    RETURNS(forq_channel_peek(channel, &same, &size, 0), 0);
+    RETURNS(forq_channel_release(channel), 0);
+    RETURNS(forq_channel_close(channel), 0);
+    forq_channel_free(channel);
+}
+
 static void array_calls(void) {
     forq_array *array;
     forq_value *value;
@@ -330,6 +349,7 @@ static void *all_calls(void *unused) {
         RUN(manager_calls);
         RUN(process_calls);
         RUN(pipe_calls);
+        RUN(channel_calls);
         RUN(pool_calls);
     }
     return NULL;

@@ -30,7 +30,7 @@
  *     -ETIMEDOUT   the time ran out
  *     -EOWNERDEAD  the holder died; the lock is held
  *     -EDEADLK     waiting would never end
- *     -EPERM       not by this thread or process
+ *     -EPERM       not by this thread or process, or not while another one does
  *     -EOVERFLOW   released too often
  *     -EPIPE       the other end is gone; the barrier is broken
  *     -ESHUTDOWN   closed
@@ -72,6 +72,7 @@
  *     forq_backoff    one thread each           no                            its own copy
  *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
  *     forq_queue      yes                       yes                       may use it, by its own copy of the handle
+ *     forq_channel    one a side at a time      yes                       may use it, by its own copy of the handle
  *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
  *     forq_pool       yes                       the one that made it          -EPERM, but for _free
  *     forq_result     yes                       the one that made the pool    -EPERM, but for _free
