@@ -19,9 +19,9 @@ pub(crate) mod modelled {
         word.as_ptr().cast_const().cast::<u8>().wrapping_add(byte).cast()
     }
 
-    /// Under loom, a name for the word, and for the half of it: see `loom/futex.rs`.
+    /// Under loom, a name for the word, and for the half of it: see `loom/futex.rs`. (What no model uses may be core's.)
     #[cfg(loom)]
-    pub(crate) fn futex(word: &AtomicU64, byte: usize) -> *const u32 {
+    pub(crate) fn futex<T>(word: &T, byte: usize) -> *const u32 {
         core::ptr::from_ref(word).cast::<u8>().wrapping_add(byte).cast()
     }
 }

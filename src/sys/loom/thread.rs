@@ -98,6 +98,10 @@ impl Thread {
 
     /// # Safety
     /// None is needed.
+    pub(crate) unsafe fn set_pending_word(&self, _word: *const u32) {}
+
+    /// # Safety
+    /// None is needed.
     pub(crate) unsafe fn bequeath(&self, _word: *const u32) -> bool {
         false
     }
