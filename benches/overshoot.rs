@@ -12,8 +12,8 @@ use support::{median, setting};
 
 forq::shareable! {
     struct Objects {
-        held: Mutex<()>,
-        own: Mutex<()>,
+        held: Mutex<u64>,
+        own: Mutex<u64>,
         condvar: Condvar,
         semaphore: Semaphore,
         event: Event,
@@ -75,8 +75,8 @@ fn main() {
     let is_trial = std::env::args().any(|argument| argument == "--test");
     let count = if is_trial { 3 } else { setting("WAITS", 200).max(1) };
     let objects = Shared::new(Objects {
-        held: Mutex::new(()),
-        own: Mutex::new(()),
+        held: Mutex::new(0),
+        own: Mutex::new(0),
         condvar: Condvar::new(),
         semaphore: Semaphore::new(0),
         event: Event::new(),
