@@ -16,7 +16,7 @@ use super::sleepers::Sleepers;
 fn grant(scene: &Scene, notify: fn(&Condvar)) -> i64 {
     let before = scene.count().waiting;
     notify(&scene.condvar);
-    before as i64 - scene.count().waiting as i64
+    before - scene.count().waiting
 }
 
 fn one(scene: &Scene) -> i64 {
