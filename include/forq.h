@@ -174,7 +174,7 @@ typedef struct FORQ_ALIGNED(64) forq_mutex {
 
 /**
  * What a mutex tells of its past, all processes together. While it is in use the numbers may belong to
- * neighbouring moments; each is read whole.
+ * neighbouring moments; each is read whole, and never goes back.
  */
 typedef struct forq_mutex_statistics {
     /**

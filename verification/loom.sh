@@ -33,9 +33,11 @@ find_fault() { # the fault, the model that must fail, and how
 # A holder that does not see what the last one wrote; one that does not show it.
 find_fault relaxed_take mutex::two_threads_count_exactly "Causality violation"
 find_fault relaxed_release mutex::two_threads_count_exactly "Causality violation"
-# A waiter that falls asleep on what it has not looked at; one that is counted only when the mutex is free.
+# A waiter that falls asleep on what it has not looked at; one that is counted only when the mutex is free; one that
+# gives up without looking once more.
 find_fault sleeps_unchecked condvar::a_notify_under_the_mutex_reaches_the_waiter deadlock
 find_fault arrives_late condvar::a_notify_under_the_mutex_reaches_the_waiter deadlock
+find_fault leaves_blindly condvar::a_time_out_uses_up_no_notify_that_comes_at_that_moment deadlock
 # All that they hand on, handed on by nothing.
 find_fault relaxed_semaphore semaphore::two_threads_share_one_permit "Causality violation"
 find_fault relaxed_event event::what_was_written_before_it_was_set_is_seen "Causality violation"

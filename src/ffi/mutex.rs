@@ -28,7 +28,7 @@ static_assertions::assert_eq_size!(forq_mutex, RawMutex);
 static_assertions::assert_eq_align!(forq_mutex, RawMutex);
 
 /// What a mutex tells of its past, all processes together. While it is in use the numbers may belong to
-/// neighbouring moments; each is read whole.
+/// neighbouring moments; each is read whole, and never goes back.
 #[repr(C)]
 pub struct forq_mutex_statistics {
     /// How often it was taken.

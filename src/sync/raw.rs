@@ -392,15 +392,19 @@ impl RawMutex {
         !self.load().is_free() && self.stamped() == thread::current().pid()
     }
 
+    /// Turns that have ended, and the one that goes on. Never less than what the caller was told before: each of the two is
+    /// read once, and neither goes back.
+    fn acquisitions(&self) -> u64 {
+        let (stamp, ended) = (self.stamp.load(Ordering::Relaxed), self.turns.load(Ordering::Relaxed));
+        let ahead = ((stamp >> 32) as u32).wrapping_sub(ended as u32);
+        let is_stamped = stamp as u32 != 0 && ahead <= u32::MAX / 2;
+        ended.wrapping_add(if is_stamped { u64::from(ahead) + 1 } else { 0 })
+    }
+
     /// What it tells of its past.
     pub(crate) fn statistics(&self) -> MutexStatistics {
-        // The stamp first (Acquire keeps it so): a turn that ends in between is then counted as one that has ended, and the number
-        // never goes back.
-        let stamp = self.stamp.load(Ordering::Acquire);
-        let turns = self.turns.load(Ordering::Relaxed);
-        let is_held = stamp as u32 != 0 && stamp >> 32 == turns & 0xffff_ffff;
         MutexStatistics {
-            acquisitions: turns + u64::from(is_held),
+            acquisitions: self.acquisitions(),
             contended: self.contended.load(Ordering::Relaxed),
             slept: self.slept.load(Ordering::Relaxed),
             waited_ns: self.waited_ns.load(Ordering::Relaxed),

@@ -2,8 +2,8 @@
 
 /// Counts and times of a mutex since it was made; all processes together.
 ///
-/// Each number is read whole, but not all at one moment: while the lock is in use they may belong
-/// to neighbouring moments. A holder that is killed between taking the lock and counting goes uncounted.
+/// Each number is read whole and never goes back, but not all are read at one moment: while the lock is in use they may
+/// belong to neighbouring moments. A holder that is killed between taking the lock and counting goes uncounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MutexStatistics {

@@ -18,7 +18,7 @@ use super::turn;
 /// With the real bound they mostly wait for it.
 const WORKERS: usize = if cfg!(forq_long_sleeps) { 2 } else { 128 };
 /// No run takes so long, unless the harness itself hangs.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(if cfg!(forq_long_sleeps) { 900 } else { 240 });
 /// One in so many kills may be missed: on a machine that is too busy a victim may not come to its place in time.
 const MISSED: u64 = 20;
 /// From row to row, where the next worker begins.

@@ -185,21 +185,24 @@ pub(super) fn poll<T>(mut done: impl FnMut() -> Option<T>) -> Option<T> {
         if let Some(result) = done() {
             return Some(result);
         }
-        if round < 50 {
-            std::thread::yield_now();
-        } else if watchdog.patience().is_some() {
-            breathe();
-        } else {
+        if watchdog.patience().is_none() {
             break;
+        }
+        match round {
+            // With the real bound time matters, and on a busy CPU a yield lasts as long as a whole slice of another's.
+            0..50 if cfg!(forq_long_sleeps) => std::thread::yield_now(),
+            _ => std::thread::sleep(Duration::from_micros(if round < 50 { 20 } else { MOMENT })),
         }
     }
     None
 }
 
-/// Lets others run for a moment: a short one, unless everybody waits for the real bound.
+/// Between two looks, in microseconds: short, unless everybody waits for the real bound.
+const MOMENT: u64 = if cfg!(forq_long_sleeps) { 5 } else { 1000 };
+
+/// Lets others run for a moment.
 pub(super) fn breathe() {
-    let moment = if cfg!(forq_long_sleeps) { 5 } else { 1000 };
-    std::thread::sleep(Duration::from_micros(moment));
+    std::thread::sleep(Duration::from_micros(MOMENT));
 }
 
 /// A cue between processes: nought, then another value.

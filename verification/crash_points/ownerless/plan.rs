@@ -67,13 +67,9 @@ pub(in super::super) struct Plan {
 }
 
 impl Plan {
-    /// With the real bound, where it is only needed: the victim must be dead before a sleeper's bound passes. `None`: no
-    /// matter.
-    pub(super) fn patience(&self) -> Option<Duration> {
-        // One that waits behind others looks after 100 ms, else after 250 ms.
-        let bound = if self.dead > 0 || self.turn.is_some() { 100 } else { 250 };
-        let is_needed = !cfg!(forq_long_sleeps) && self.bound == Bound::Needed;
-        is_needed.then(|| Duration::from_millis(bound * 4 / 5))
+    /// Whether the victim must be dead before a sleeper's bound passes: with the real bound, where it is only needed.
+    pub(super) fn is_urgent(&self) -> bool {
+        !cfg!(forq_long_sleeps) && self.bound == Bound::Needed
     }
 
     pub(super) fn parties(&self) -> u32 {

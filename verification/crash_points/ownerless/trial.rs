@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use forq::Shared;
 
@@ -23,6 +23,9 @@ use super::sleepers::Sleepers;
 const ENOUGH: u64 = 3;
 /// So many futex calls are in no path.
 const TOO_MANY_CALLS: usize = 32;
+/// The library's bound on the sleep of a waiter, and of one that waits behind others.
+const BOUND: Duration = Duration::from_millis(250);
+const BEHIND_ELDERS: Duration = Duration::from_millis(100);
 
 /// Where the victim is killed.
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +84,15 @@ pub(super) struct Trial<'a> {
     /// have taken.
     pub(super) given: i64,
     pub(super) remains: Remains,
-    /// When the first sleeper came.
-    since: Option<Instant>,
+    /// Until when the victim must be dead.
+    limit: Option<Instant>,
     /// Until the victim's death, no other worker's victim runs on this CPU.
     turn: Option<Turn>,
 }
 
 impl<'a> Trial<'a> {
     fn new(plan: &'a Plan) -> Checked<Self> {
-        let turn = plan.patience().map(|_| Turn::take());
+        let turn = plan.is_urgent().then(Turn::take);
         let scene = Scene::new(plan.parties());
         let given = (plan.prepare)(&scene);
         let (sleepers, remains) = (Sleepers::default(), Remains::default());
@@ -104,7 +107,7 @@ impl<'a> Trial<'a> {
             came: false,
             given,
             remains,
-            since: None,
+            limit: None,
             turn,
         };
         if !plan.behind {
@@ -128,13 +131,17 @@ impl<'a> Trial<'a> {
     }
 
     fn sleepers_come(&mut self) -> Checked {
-        self.since.get_or_insert_with(Instant::now);
+        if self.plan.dead > 0 {
+            self.hurry(BEHIND_ELDERS);
+        }
+        self.hurry(BOUND);
         let leashed = self.plan.between.is_some_and(|(when, _)| when == Between::AfterDeath);
         while !self.came && self.sleepers.len() < self.plan.sleepers {
             self.sleepers.come(&self.scene, self.plan.kind, leashed)?;
             if let Some((_, deed)) = self.plan.turn.filter(|&(count, _)| count == self.sleepers.len()) {
                 self.given += deed(&self.scene);
                 self.sleepers.settle()?;
+                self.hurry(BEHIND_ELDERS);
             }
         }
         self.came = true;
@@ -207,7 +214,7 @@ impl<'a> Trial<'a> {
             // Where it asks after a process by its number, or reads a file and ponders it, the place in the code is another each
             // time. What a death leaves does not depend on it; and where the bound is only needed, the other build has
             // killed at each place.
-            let place = if reads || self.plan.patience().is_some() { 0 } else { address };
+            let place = if reads || self.plan.is_urgent() { 0 } else { address };
             if seen.insert(self.fate(head, place)?) && self.is_worth_a_kill() {
                 path.points.push(self.at);
             }
@@ -233,13 +240,20 @@ impl<'a> Trial<'a> {
     fn is_worth_a_kill(&self) -> bool {
         let (plan, scene) = (self.plan, &self.scene);
         let held = || self.victim.as_ref().is_some_and(|victim| scene.locks()[0].tid() == victim.pid());
-        plan.patience().is_none() || self.granted() > 0 || plan.until_told && held()
+        !plan.is_urgent() || self.granted() > 0 || plan.until_told && held()
     }
 
-    /// Whether the sleepers have slept so long that their bound may have passed before the victim's death.
+    /// From now on sleepers sleep for so long.
+    fn hurry(&mut self, bound: Duration) {
+        if self.plan.is_urgent() && !self.came {
+            let limit = Instant::now() + bound * 4 / 5;
+            self.limit = Some(self.limit.map_or(limit, |other| other.min(limit)));
+        }
+    }
+
+    /// Whether a sleeper's bound may have passed before the victim's death.
     fn is_late(&self) -> bool {
-        let slept = self.since.map(|since| since.elapsed());
-        self.plan.patience().zip(slept).is_some_and(|(patience, slept)| slept > patience)
+        self.limit.is_some_and(|limit| Instant::now() > limit)
     }
 
     /// A fingerprint of all that the aftermath of a kill here can depend on.
@@ -316,7 +330,7 @@ impl<'a> Trial<'a> {
             return Err(too_late());
         }
         // From here on nothing depends on the time.
-        (self.since, self.turn) = (None, None);
+        (self.limit, self.turn) = (None, None);
         self.sleepers.unleash()?;
         self.aftermath()
     }
@@ -347,7 +361,7 @@ impl Drop for Trial<'_> {
 /// The way of a victim that is not killed, and that all is well then.
 pub(in super::super) fn path(plan: &Plan) -> Checked<Path> {
     let path = || attempt(plan, |trial| trial.recorded());
-    if cfg!(forq_long_sleeps) || plan.patience().is_some() {
+    if cfg!(forq_long_sleeps) || plan.is_urgent() {
         return path();
     }
     // Stepping is slow: a bound may have passed that does not pass at full speed.

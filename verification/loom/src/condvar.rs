@@ -1,6 +1,7 @@
 //! The condition variable.
 
 use forq::Condvar;
+use loom::sync::mpsc::channel;
 
 use super::*;
 
@@ -139,29 +140,36 @@ fn a_time_out_uses_up_no_notify() {
     });
 }
 
-/// The notify comes when the impatient one, who is the elder, may just be giving up.
+/// The impatient one, whom nobody has notified, is the elder: the next notify is its own, unless it is just giving up.
 #[test]
 fn a_time_out_uses_up_no_notify_that_comes_at_that_moment() {
-    model(|| {
+    model_of_many_steps(|| {
         let room = room();
-        let impatient = spawn(&room, |room| {
+        // Each comes when the one before waits, or is about to and has the mutex.
+        let (impatient_waits, impatient_is_there) = channel();
+        let (patient_waits, patient_is_there) = channel();
+        let impatient = spawn(&room, move |room| {
             let guard = room.count.lock().unwrap();
+            impatient_waits.send(()).unwrap();
             let (_guard, result) = room.condvar.wait_timeout(guard, A_WHILE).unwrap();
             if !result.timed_out() {
                 room.condvar.notify_one();
             }
         });
-        // Of the first generation, then of the second.
-        let patient = spawn(&room, |room| {
-            for count in 1..=2 {
-                wait_for(room, count);
+        let notifier = spawn(&room, move |room| {
+            for _ in 0..2 {
+                patient_is_there.recv().unwrap();
+                drop(room.count.lock().unwrap());
+                room.condvar.notify_one();
             }
         });
+        impatient_is_there.recv().unwrap();
+        let mut guard = room.count.lock().unwrap();
         for _ in 0..2 {
-            add(&room.count.lock().unwrap(), 1);
-            room.condvar.notify_one();
+            patient_waits.send(()).unwrap();
+            guard = room.condvar.wait(guard).unwrap();
         }
-        patient.join().unwrap();
-        impatient.join().unwrap();
+        drop(guard);
+        join([impatient, notifier]);
     });
 }

@@ -46,6 +46,13 @@ fn model_of_two(f: impl Fn() + Sync + Send + 'static) {
     builder.check(f);
 }
 
+/// Checks a model of three threads in which much happens, with one preemption less.
+fn model_of_many_steps(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.map(|bound| bound - 1);
+    builder.check(f);
+}
+
 /// Any time: in a model it passes whenever it may.
 const A_WHILE: Duration = Duration::from_secs(1);
 
