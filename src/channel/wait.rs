@@ -152,10 +152,11 @@ impl<R: Role> End<R> {
 
     /// Of a closed channel that was found empty: whether that is its end. False: look again.
     fn has_ended(&mut self) -> bool {
-        let end = self.words().end().load(Ordering::Relaxed);
-        if end != Position::NONE.0 {
-            // Decided, and `look_again` went by it.
-            return true;
+        // Relaxed: the position that it is compared with tells what was seen.
+        let end = Position(self.words().end().load(Ordering::Relaxed));
+        if end != Position::NONE {
+            // Decided. If it is not here, that was after `look_again`, which has missed a message then.
+            return end.normal(self.ring().capacity()) == self.side().position;
         }
         // A put may have been under way when the channel was closed. Either it is seen now, or it will see that it is
         // closed; then whoever writes the end first decides.

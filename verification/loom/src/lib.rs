@@ -5,6 +5,7 @@
 #![cfg(all(test, loom))]
 
 mod barrier;
+mod channel;
 mod condvar;
 mod event;
 mod mutex;
