@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # The code that users get; and sleeps bounded by 60 s, so that the bound hides no death that was not told.
-RUSTFLAGS="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now --cfg forq_long_sleeps"
+RUSTFLAGS="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now --cfg forq_steady --cfg forq_long_sleeps"
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/crash_points"
 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
 FORQ_CRASH_POINTS=collections

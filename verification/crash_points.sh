@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # All symbols bound at the start, so that the dynamic linker is not stepped through. The release profile: the code that
 # users get, here with line numbers for reports. The C face, for what only it has: the lock without owner.
 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
-flags="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now"
+flags="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now --cfg forq_steady"
 target="${CARGO_TARGET_DIR:-target}"
 export CARGO_PROFILE_RELEASE_DEBUG RUSTFLAGS CARGO_TARGET_DIR FORQ_CRASH_POINTS
 

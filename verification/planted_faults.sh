@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # As in crash_points.sh, so that what forq depends on need not be built again. The fault is for forq alone: a wrapper adds it, one a
 # fault, since what cargo remembers of a build is the wrapper's path.
-flags="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now"
+flags="${RUSTFLAGS:-} -Clink-arg=-Wl,-z,now --cfg forq_steady"
 target="${CARGO_TARGET_DIR:-target}"
 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
 export RUSTFLAGS CARGO_TARGET_DIR
