@@ -13,6 +13,7 @@
 //! | [`Condvar`] | a notify that a dead waiter took reaches another within 250 ms; a holder's is told to each waiter within as long | spins 1.6 us, yields, sleeps |
 //! | [`Process`] | its parent learns how it ended | sleeps |
 //! | [`Queue`] | at most the message in the dead one's hands is gone, and counted; nothing to repair | looks 1.6 us, yields (50 us where sleeps are short), sleeps |
+//! | [`channel()`] | what was committed stays; the other end is told when nobody has taken the dead one's place for half a second ([`Error::Disconnected`]) | looks, yields, sleeps; wait-free when neither full nor empty |
 //! | [`pipe()`] | a message arrives whole or not at all; when every copy of an end is gone, the other end is told, after what was sent | sleeps |
 //! | [`Pool`] | a worker's costs the item it was on; the host's ends all; the supervisor's breaks the pool, and pending calls say so | yields a little, sleeps |
 //! | [`Value`], [`Array`] | one in a call has set the element or not; one with the guard is told of, as with a [`Mutex`] | as [`Mutex`] |
@@ -20,7 +21,7 @@
 //! | [`Shared`] | memory stays with whoever maps it | |
 //! | [`Segment`] | one that creates it has made a whole one or none; memory stays as long as its name, and with whoever maps it | for who makes an object, as [`Mutex`] |
 //!
-//! Nothing is lock-free in the sense of never waiting for others, but nobody waits for the dead: the
+//! Nothing but the channel is lock-free in the sense of never waiting for others, but nobody waits for the dead: the
 //! kernel reports a holder's death at once (robust futexes), and every sleep is bounded, so that what no kernel
 //! reports is found by looking, within a second. An uncontended lock enters the kernel neither way.
 //!
