@@ -1,16 +1,16 @@
 //! Pipes: two connected ends that carry messages between processes.
 
+mod inbox;
 #[cfg(feature = "std")]
 mod io;
 mod packet;
-mod turn;
 #[cfg(any(feature = "std", feature = "capi"))]
 mod wait;
 
 use core::mem::MaybeUninit;
 use core::time::Duration;
 
-use turn::Turn;
+use inbox::Inboxes;
 #[cfg(feature = "capi")]
 pub(crate) use wait::wait_ready;
 #[cfg(feature = "std")]
@@ -63,7 +63,7 @@ pub(crate) enum Direction {
 #[derive(Debug)]
 pub struct Connection {
     descriptor: Descriptor,
-    turn: Turn,
+    inboxes: Inboxes,
     direction: Direction,
 }
 
@@ -120,10 +120,10 @@ fn connect(
     other: Descriptor,
     directions: [Direction; 2],
 ) -> Result<(Connection, Connection)> {
-    let (turn, other_turn) = (Turn::new()?, Turn::new()?);
+    let (inboxes, others) = Inboxes::new()?;
     Ok((
-        Connection { descriptor: one, turn, direction: directions[0] },
-        Connection { descriptor: other, turn: other_turn, direction: directions[1] },
+        Connection { descriptor: one, inboxes, direction: directions[0] },
+        Connection { descriptor: other, inboxes: others, direction: directions[1] },
     ))
 }
 
@@ -132,26 +132,28 @@ fn connect(
 pub(crate) struct Parts {
     pub(crate) descriptor: i32,
     pub(crate) slot: Option<Slot>,
-    pub(crate) turn: core::ptr::NonNull<u8>,
+    /// The inboxes of both ends, and which is this one's.
+    pub(crate) inboxes: (core::ptr::NonNull<u8>, usize),
     pub(crate) direction: Direction,
 }
 
 #[cfg(feature = "capi")]
 impl Connection {
     pub(crate) fn into_parts(self) -> Parts {
-        let Self { descriptor, turn, direction } = self;
+        let Self { descriptor, inboxes, direction } = self;
         let (descriptor, slot) = descriptor.into_parts();
-        Parts { descriptor, slot, turn: turn.into_raw(), direction }
+        Parts { descriptor, slot, inboxes: inboxes.into_raw(), direction }
     }
 
     /// # Safety
     /// The parts must come from [`Connection::into_parts`], in this process or one that it was forked from, and the result be
     /// the only owner that is dropped.
     pub(crate) unsafe fn from_parts(parts: Parts) -> Self {
-        let Parts { descriptor, slot, turn, direction } = parts;
+        let Parts { descriptor, slot, inboxes: (both, own), direction } = parts;
         // SAFETY: by contract.
-        let (descriptor, turn) = unsafe { (Descriptor::from_parts(descriptor, slot), Turn::from_raw(turn)) };
-        Self { descriptor, turn, direction }
+        let (descriptor, inboxes) =
+            unsafe { (Descriptor::from_parts(descriptor, slot), Inboxes::from_raw(both, own)) };
+        Self { descriptor, inboxes, direction }
     }
 }
 
@@ -184,7 +186,7 @@ impl Connection {
 
     pub(crate) fn send_until(&self, message: &[u8], deadline: Deadline) -> Result<()> {
         self.check_not(Direction::Receive)?;
-        packet::send(self.raw(), message, deadline)
+        packet::send(self.raw(), self.inboxes.others(), message, deadline)
     }
 
     /// Receives a message into the beginning of `buffer`, waiting for it; returns its size.
@@ -230,7 +232,7 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<Received> {
         self.check_not(Direction::Send)?;
-        packet::receive(self.raw(), &self.turn, buffer, deadline)
+        packet::receive(self.raw(), self.inboxes.own(), buffer, deadline)
     }
 
     /// Waits for a message, which stays; returns its size. (Another receiver of this end may take it.)
@@ -239,7 +241,7 @@ impl Connection {
     /// As [`Connection::recv`], but for `MessageSize`.
     pub fn next_size(&self) -> Result<usize> {
         self.check_not(Direction::Send)?;
-        packet::next_size(self.raw(), &self.turn, Deadline::FOREVER)
+        packet::next_size(self.raw(), self.inboxes.own(), Deadline::FOREVER)
     }
 
     /// Whether there is something to receive or the other end is gone, waiting for it for at most `timeout`; zero only asks.
@@ -258,13 +260,13 @@ impl Connection {
     #[cfg(any(feature = "std", feature = "capi"))]
     pub(crate) fn send_fd_until(&self, fd: i32, deadline: Deadline) -> Result<()> {
         self.check_not(Direction::Receive)?;
-        packet::send_descriptor(self.raw(), fd, deadline)
+        packet::send_descriptor(self.raw(), self.inboxes.others(), fd, deadline)
     }
 
     #[cfg(any(feature = "std", feature = "capi"))]
     pub(crate) fn recv_fd_until(&self, deadline: Deadline) -> Result<Fd> {
         self.check_not(Direction::Send)?;
-        packet::receive_descriptor(self.raw(), &self.turn, deadline)
+        packet::receive_descriptor(self.raw(), self.inboxes.own(), deadline)
     }
 
     pub(crate) fn raw(&self) -> i32 {

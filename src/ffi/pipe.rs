@@ -18,29 +18,29 @@ use crate::sys::unshared::Slot;
 #[repr(C)]
 pub struct forq_connection {
     /// Not for users.
-    _turn: *mut c_void,
+    _inboxes: *mut c_void,
     _slot: *const c_void,
     /// The descriptor, plus one.
     _descriptor: i32,
     _direction: u32,
-    _reserved: u64,
+    _end: u64,
 }
 #[cfg(target_pointer_width = "64")]
 static_assertions::const_assert_eq!(size_of::<forq_connection>(), 32);
 
 impl forq_connection {
     const NONE: Self = Self {
-        _turn: core::ptr::null_mut(),
+        _inboxes: core::ptr::null_mut(),
         _slot: core::ptr::null(),
         _descriptor: 0,
         _direction: 0,
-        _reserved: 0,
+        _end: 0,
     };
 
     pub(super) fn store(connection: Connection) -> Self {
         let parts = connection.into_parts();
         Self {
-            _turn: parts.turn.as_ptr().cast(),
+            _inboxes: parts.inboxes.0.as_ptr().cast(),
             _slot: parts.slot.map_or(core::ptr::null(), |slot| slot.address().cast()),
             _descriptor: parts.descriptor + 1,
             _direction: match parts.direction {
@@ -48,13 +48,13 @@ impl forq_connection {
                 Direction::Receive => 1,
                 Direction::Send => 2,
             },
-            _reserved: 0,
+            _end: parts.inboxes.1 as u64,
         }
     }
 
     /// The connection that the handle stands for, still owned by the handle.
     fn load(&self) -> Result<ManuallyDrop<Connection>> {
-        let turn = NonNull::new(self._turn.cast()).ok_or(Error::InvalidArgument)?;
+        let inboxes = NonNull::new(self._inboxes.cast()).ok_or(Error::InvalidArgument)?;
         if self._descriptor <= 0 {
             return Err(Error::InvalidArgument);
         }
@@ -66,7 +66,12 @@ impl forq_connection {
         };
         // SAFETY: null, or what `store` wrote.
         let slot = (!self._slot.is_null()).then(|| unsafe { Slot::at(self._slot.cast()) });
-        let parts = Parts { descriptor: self._descriptor - 1, slot, turn, direction };
+        let parts = Parts {
+            descriptor: self._descriptor - 1,
+            slot,
+            inboxes: (inboxes, self._end as usize),
+            direction,
+        };
         // SAFETY: the parts are the handle's; they are not dropped here.
         Ok(ManuallyDrop::new(unsafe { Connection::from_parts(parts) }))
     }

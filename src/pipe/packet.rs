@@ -12,7 +12,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::turn::Turn;
+use super::inbox::{Inbox, Turn, UNBOUNDED};
 use crate::error::{Error, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::fd::{self, Fd};
@@ -23,6 +23,9 @@ const INLINE: usize = 64 << 10;
 /// So much of a larger one does. The kernel reports room while a quarter of its buffer, usually 208 KiB, is taken: so a sender makes
 /// one file while the receiver copies another.
 const FIRST_PART: usize = 32 << 10;
+
+/// A message of this size at most is copied once more, beside its header, for the shorter way into the kernel.
+const SMALL: usize = 240;
 
 const HEADER: usize = 16;
 const MESSAGE: u64 = 1;
@@ -58,11 +61,17 @@ fn look(socket: i32) -> Result<Next> {
     parse(header, seen).map_or_else(|| Err(throw_away(socket)), Ok)
 }
 
+/// The kind and the size.
+fn read(header: [u8; HEADER]) -> (u64, u64) {
+    let word = |at: usize| u64::from_ne_bytes(core::array::from_fn(|i| header[at + i]));
+    (word(0), word(8))
+}
+
 fn parse(header: [u8; HEADER], seen: socket::Seen) -> Option<Next> {
     let inline = seen.length.checked_sub(HEADER)?;
-    let (kind, size) = header.split_at(8);
-    let size = usize::try_from(u64::from_ne_bytes(size.try_into().ok()?)).ok()?;
-    match (u64::from_ne_bytes(kind.try_into().ok()?), seen.descriptor) {
+    let (kind, size) = read(header);
+    let size = usize::try_from(size).ok()?;
+    match (kind, seen.descriptor) {
         (MESSAGE, None) if inline == size => Some(Next::Message { size, inline, rest: None }),
         (MESSAGE, Some(rest)) if inline < size && sealed::is_sealed(&rest) => {
             Some(Next::Message { size, inline, rest: Some(rest) })
@@ -93,8 +102,12 @@ fn send_packet(
     descriptor: Option<i32>,
     deadline: Deadline,
 ) -> Result<()> {
+    when_there_is_room(socket, deadline, || socket::send(socket, &header, body, descriptor))
+}
+
+fn when_there_is_room(socket: i32, deadline: Deadline, mut send: impl FnMut() -> Result<()>) -> Result<()> {
     loop {
-        match socket::send(socket, &header, body, descriptor) {
+        match send() {
             Err(Error::WouldBlock) if !deadline.is_now() => wait_for_room(socket, deadline)?,
             other => return other,
         }
@@ -102,8 +115,16 @@ fn send_packet(
 }
 
 /// Sends a message, whole or not at all.
-pub(super) fn send(socket: i32, message: &[u8], deadline: Deadline) -> Result<()> {
+pub(super) fn send(socket: i32, to: &Inbox, message: &[u8], deadline: Deadline) -> Result<()> {
     let header = header(MESSAGE, message.len());
+    if message.len() <= SMALL {
+        to.announce(message.len() as u64, deadline)?;
+        let mut packet = [0; HEADER + SMALL];
+        packet[..HEADER].copy_from_slice(&header);
+        packet[HEADER..][..message.len()].copy_from_slice(message);
+        let packet = &packet[..HEADER + message.len()];
+        return when_there_is_room(socket, deadline, || socket::send_bytes(socket, packet));
+    }
     let mut inline = if message.len() <= INLINE { message.len() } else { FIRST_PART };
     loop {
         let (here, rest) = message.split_at(inline);
@@ -114,6 +135,7 @@ pub(super) fn send(socket: i32, message: &[u8], deadline: Deadline) -> Result<()
             wait_for_room(socket, deadline)?;
             Some(sealed::make(rest)?)
         };
+        to.announce(if file.is_some() { UNBOUNDED } else { message.len() as u64 }, deadline)?;
         match send_packet(socket, header, here, file.as_ref().map(Fd::raw), deadline) {
             // This system's buffers are small.
             Err(Error::MessageSize) if inline > 0 => inline = 0,
@@ -124,10 +146,11 @@ pub(super) fn send(socket: i32, message: &[u8], deadline: Deadline) -> Result<()
 
 /// Sends a copy of a descriptor.
 #[cfg(any(feature = "std", feature = "capi"))]
-pub(super) fn send_descriptor(socket: i32, descriptor: i32, deadline: Deadline) -> Result<()> {
+pub(super) fn send_descriptor(socket: i32, to: &Inbox, descriptor: i32, deadline: Deadline) -> Result<()> {
     if descriptor < 0 {
         return Err(Error::InvalidArgument);
     }
+    to.announce(UNBOUNDED, deadline)?;
     send_packet(socket, header(DESCRIPTOR, 0), &[], Some(descriptor), deadline)
 }
 
@@ -143,12 +166,15 @@ pub(crate) enum Received {
 /// Receives the next message.
 pub(super) fn receive(
     socket: i32,
-    turn: &Turn,
+    inbox: &Inbox,
     buffer: &mut [MaybeUninit<u8>],
     deadline: Deadline,
 ) -> Result<Received> {
-    in_turn(socket, turn, deadline, |next| {
-        let Next::Message { size, inline, rest } = next else { return Err(Error::Protocol) };
+    in_turn(socket, inbox, deadline, |turn| {
+        if turn.largest() <= buffer.len() as u64 {
+            return take(socket, turn.largest(), buffer).map(Received::Message);
+        }
+        let Next::Message { size, inline, rest } = look(socket)? else { return Err(Error::Protocol) };
         let Some(buffer) = buffer.get_mut(..size) else { return Ok(Received::TooLarge(size)) };
         let (here, there) = buffer.split_at_mut(inline);
         if let Some(file) = rest {
@@ -163,9 +189,30 @@ pub(super) fn receive(
     })
 }
 
+/// Takes the next packet, a message that fits, which `largest` promises; returns its size. Under the turn.
+fn take(socket: i32, largest: u64, buffer: &mut [MaybeUninit<u8>]) -> Result<usize> {
+    let mut header = [0; HEADER];
+    let length = if largest <= SMALL as u64 {
+        let mut packet = [0; HEADER + SMALL];
+        let length = socket::take_bytes(socket, &mut packet)?;
+        header.copy_from_slice(&packet[..HEADER]);
+        // One that is longer is refused below.
+        for (to, from) in buffer.iter_mut().zip(&packet[HEADER..length.clamp(HEADER, HEADER + SMALL)]) {
+            to.write(*from);
+        }
+        length
+    } else {
+        socket::take(socket, &mut header, buffer)?
+    };
+    match (read(header), length.checked_sub(HEADER)) {
+        ((MESSAGE, size), Some(inline)) if size == inline as u64 && inline <= buffer.len() => Ok(inline),
+        _ => Err(Error::Protocol),
+    }
+}
+
 /// The size of the next message, which stays.
-pub(super) fn next_size(socket: i32, turn: &Turn, deadline: Deadline) -> Result<usize> {
-    in_turn(socket, turn, deadline, |next| match next {
+pub(super) fn next_size(socket: i32, inbox: &Inbox, deadline: Deadline) -> Result<usize> {
+    in_turn(socket, inbox, deadline, |_| match look(socket)? {
         Next::Message { size, .. } => Ok(size),
         Next::Descriptor(_) => Err(Error::Protocol),
     })
@@ -173,30 +220,29 @@ pub(super) fn next_size(socket: i32, turn: &Turn, deadline: Deadline) -> Result<
 
 /// Receives the next descriptor.
 #[cfg(any(feature = "std", feature = "capi"))]
-pub(super) fn receive_descriptor(socket: i32, turn: &Turn, deadline: Deadline) -> Result<Fd> {
-    in_turn(socket, turn, deadline, |next| {
-        let Next::Descriptor(descriptor) = next else { return Err(Error::Protocol) };
+pub(super) fn receive_descriptor(socket: i32, inbox: &Inbox, deadline: Deadline) -> Result<Fd> {
+    in_turn(socket, inbox, deadline, |_| {
+        let Next::Descriptor(descriptor) = look(socket)? else { return Err(Error::Protocol) };
         let descriptor = descriptor.above_standard()?;
         socket::take(socket, &mut [0; HEADER], &mut [])?;
         Ok(descriptor)
     })
 }
 
-/// Calls `act` with the next packet, when there is one, as the only receiver of this end.
+/// Calls `act` when there is a packet, as the only receiver of this end. It says `WouldBlock` if there is none.
 fn in_turn<R>(
     socket: i32,
-    turn: &Turn,
+    inbox: &Inbox,
     deadline: Deadline,
-    mut act: impl FnMut(Next) -> Result<R>,
+    mut act: impl FnMut(&Turn<'_>) -> Result<R>,
 ) -> Result<R> {
     loop {
-        let taken = turn.take(deadline)?;
-        match look(socket) {
+        let turn = inbox.take(deadline)?;
+        match act(&turn) {
             Err(Error::WouldBlock) => {}
-            Err(error) => return Err(error),
-            Ok(next) => return act(next),
+            other => return other,
         }
-        drop(taken);
+        drop(turn);
         // Others may come first, so that there is nothing again.
         if deadline.is_now() || !fd::poll([socket], deadline)?[0] {
             return Err(out_of_time(deadline));

@@ -68,6 +68,24 @@ impl Mapping {
         Self::map(size, libc::MAP_SHARED, file.raw())
     }
 
+    /// Zeroed memory that every later fork shares, and behind it some that each has for itself, as a copy. Whole pages.
+    pub(crate) fn shared_then_private(shared: usize, private: usize) -> Result<Self> {
+        let size = shared.checked_add(private).ok_or(Error::InvalidArgument)?;
+        let mapping = Self::shared(size)?;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        let mut start = libc::MAP_FAILED;
+        errno::preserve(|| {
+            // SAFETY: inside the mapping, which nobody uses yet; `mmap` refuses what does not begin with a page.
+            start = unsafe {
+                libc::mmap(mapping.start.as_ptr().add(shared).cast(), private, protection, flags, -1, 0)
+            };
+            if start == libc::MAP_FAILED { -1 } else { 0 }
+        })
+        .map_err(|_| Error::OutOfMemory)?;
+        Ok(mapping)
+    }
+
     fn new(size: usize, flags: i32) -> Result<Self> {
         Self::map(size, flags | libc::MAP_ANONYMOUS, -1)
     }

@@ -1,0 +1,135 @@
+//! What the two ends of a pipe share besides their sockets: for each, its inbox.
+
+use core::ptr::NonNull;
+
+use crate::error::Result;
+use crate::sync::raw::{Acquired, RawMutex};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::clock::Deadline;
+use crate::sys::map::{self, Mapping, page_size};
+
+/// Whose turn it is to receive at an end, and how large a message may come there.
+///
+/// To receive is to look at a packet, and then to take it if it fits: two system calls that belong together. Locks of files
+/// do not do: copies of a descriptor made by fork are one owner to the kernel. A sender raises the largest size under the same lock
+/// before it sends: so who has the turn, and room for that, takes the next packet without a look.
+#[repr(C)]
+pub(super) struct Inbox {
+    turn: RawMutex,
+    /// No message that was sent here is larger. Only grows.
+    largest: AtomicU64,
+}
+
+/// More than any message takes: for packets that have to be looked at first.
+pub(super) const UNBOUNDED: u64 = u64::MAX;
+
+impl Inbox {
+    /// Waits for the turn.
+    pub(super) fn take(&self, deadline: Deadline) -> Result<Turn<'_>> {
+        let acquired = self.turn.lock(deadline)?;
+        if acquired != Acquired::Clean {
+            // The kernel changes a socket's queue whole or not at all: there is nothing to repair.
+            self.turn.clear_leaker();
+            let _ = self.turn.consistent();
+        }
+        Ok(Turn(self))
+    }
+
+    /// Before a message of this size is sent here.
+    #[inline]
+    pub(super) fn announce(&self, size: u64, deadline: Deadline) -> Result<()> {
+        // Relaxed: it only grows, and receivers read it under the lock.
+        if size <= self.largest.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let _turn = self.take(deadline)?;
+        self.largest.fetch_max(size, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The turn, until it is dropped.
+pub(super) struct Turn<'a>(&'a Inbox);
+
+impl Turn<'_> {
+    /// No message that is there is larger, and none that comes before the turn ends.
+    pub(super) fn largest(&self) -> u64 {
+        self.0.largest.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.turn.unlock();
+    }
+}
+
+/// The inboxes of both ends, as one end has them: in memory that every process with a copy of an end shares.
+#[derive(Debug)]
+pub(super) struct Inboxes {
+    /// Two of them, and a page further, of this process alone, how many of the two ends this process has yet to drop.
+    both: NonNull<[Inbox; 2]>,
+    own: usize,
+}
+
+// SAFETY: references to locks and atomics made for threads and processes.
+unsafe impl Send for Inboxes {}
+// SAFETY: as above.
+unsafe impl Sync for Inboxes {}
+
+impl Inboxes {
+    /// Of the one end and of the other.
+    pub(super) fn new() -> Result<(Self, Self)> {
+        const { assert!(size_of::<[Inbox; 2]>() <= 4096) };
+        let page = page_size();
+        // All bytes zero: free locks, and no message was sent.
+        let both = Mapping::shared_then_private(page, page)?.leak().cast();
+        let (one, other) = (Self { both, own: 0 }, Self { both, own: 1 });
+        one.undropped().store(2, Ordering::Relaxed);
+        Ok((one, other))
+    }
+
+    pub(super) fn own(&self) -> &Inbox {
+        // SAFETY: mapped as long as `self` lives.
+        unsafe { &self.both.as_ref()[self.own & 1] }
+    }
+
+    pub(super) fn others(&self) -> &Inbox {
+        // SAFETY: as above.
+        unsafe { &self.both.as_ref()[!self.own & 1] }
+    }
+
+    fn undropped(&self) -> &AtomicU32 {
+        // SAFETY: the second page; as above.
+        unsafe { self.both.cast::<u8>().add(page_size()).cast().as_ref() }
+    }
+
+    #[cfg(feature = "capi")]
+    pub(super) fn into_raw(self) -> (NonNull<u8>, usize) {
+        let raw = (self.both.cast(), self.own);
+        core::mem::forget(self);
+        raw
+    }
+
+    /// # Safety
+    /// Address and end must come from [`Inboxes::into_raw`], in this process or one that it was forked from, and the result be the only
+    /// one of that end that is dropped in this process.
+    #[cfg(feature = "capi")]
+    pub(super) unsafe fn from_raw(both: NonNull<u8>, own: usize) -> Self {
+        Self { both: both.cast(), own }
+    }
+}
+
+impl Drop for Inboxes {
+    fn drop(&mut self) {
+        // The robust list of a thread that ended inside names memory that must stay.
+        if self.own().turn.is_held_here() || self.others().turn.is_held_here() {
+            return;
+        }
+        // Release and acquire: what the other end's threads did comes before the memory goes.
+        if self.undropped().fetch_sub(1, Ordering::AcqRel) == 1 {
+            // SAFETY: ours, and both ends of this process are gone.
+            let _ = unsafe { map::unmap(self.both.as_ptr().cast(), 2 * page_size()) };
+        }
+    }
+}
