@@ -38,7 +38,8 @@ pub(crate) enum Direction {
 ///
 /// A message arrives whole or not at all, whoever is killed, and messages of several senders do not mix. An empty message is a message.
 /// Any number of threads and processes (children have copies of the ends of their parent) may use an end at once; one receives
-/// at a time, and the others wait for their turn, which a killed one gives up (one that is stopped does not).
+/// at a time, and the others wait for their turn, which a killed one gives up (one that is stopped does not). A sender of the largest message so far
+/// takes that turn too, for a moment.
 ///
 /// An end is gone when every copy of it, in whatever process, was dropped or died with its process. Then the other end
 /// receives what was sent before, then [`Error::Disconnected`]; sending gives the same, and never a signal. So drop the end that a process
@@ -176,7 +177,7 @@ impl Connection {
         self.send_until(message, Deadline::after(timeout))
     }
 
-    /// Sends a message if there is room.
+    /// Sends a message if there is room (and no receiver is just at work, if it is the largest so far).
     ///
     /// # Errors
     /// As [`Connection::send`], and [`Error::WouldBlock`]: then nothing was sent.

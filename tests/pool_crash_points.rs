@@ -5,13 +5,16 @@
 //! Linux on x86_64 and aarch64: where processes cannot be stepped, nothing is shown, and said so.
 
 mod support;
+#[path = "support/tracee.rs"]
+mod tracee;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use forq::{AsyncResult, Error, Pool, Shared, TaskError};
 use support::{eventually, is_asleep, is_running, send};
+use tracee::{Tracee, every, first};
 
 fn main() {
     support::run(&[
@@ -38,84 +41,11 @@ fn counts() -> &'static [AtomicU32; ITEMS] {
     &COUNTS.get_or_init(|| Shared::new(Counts { runs: [const { AtomicU32::new(0) }; ITEMS] }).unwrap()).runs
 }
 
-/// How many instructions lie between two kills.
-fn every(default: usize) -> usize {
-    let default = if cfg!(debug_assertions) { default * 30 } else { default };
-    std::env::var("FORQ_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(default)
-}
-
-/// Before which instruction the first kill is.
-fn first() -> usize {
-    std::env::var("FORQ_FROM").ok().and_then(|first| first.parse().ok()).unwrap_or(0)
-}
-
-/// A process that is stepped.
-struct Tracee(i32);
-
-impl Tracee {
-    /// Stops a process that sleeps.
-    fn attach(pid: u32) -> Self {
-        eventually("it sleeps", || is_asleep_anywhere(pid));
-        let tracee = Self(pid as i32);
-        tracee.request(libc::PTRACE_SEIZE);
-        tracee.request(libc::PTRACE_INTERRUPT);
-        assert!(tracee.stopped(Duration::from_secs(30)), "it stops");
-        tracee
-    }
-
-    fn request(&self, request: libc::c_uint) {
-        // SAFETY: of the requests made here none has a place in our memory.
-        let result = unsafe { libc::ptrace(request, self.0, 0, 0) };
-        assert!(result == 0, "ptrace: {}", std::io::Error::last_os_error());
-    }
-
-    fn stopped(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        loop {
-            let mut status = 0;
-            // SAFETY: a place for the result.
-            match unsafe { libc::waitpid(self.0, &mut status, libc::__WALL | libc::WNOHANG) } {
-                0 if Instant::now() > deadline => return false,
-                0 => std::thread::yield_now(),
-                pid => {
-                    assert_eq!(pid, self.0);
-                    assert!(libc::WIFSTOPPED(status), "it ended: {status:#x}");
-                    return true;
-                }
-            }
-        }
-    }
-
-    /// Executes so many instructions; how many it were until it fell asleep.
-    fn step(&self, count: usize) -> usize {
-        for done in 0..count {
-            self.request(libc::PTRACE_SINGLESTEP);
-            // It may only be waiting for a CPU.
-            while !self.stopped(Duration::from_millis(20)) {
-                if is_asleep_anywhere(self.0 as u32) {
-                    return done;
-                }
-            }
-        }
-        count
-    }
-
-    fn kill(self) {
-        send(self.0 as u32, libc::SIGKILL);
-        // The parent learns of it when we have.
-        // SAFETY: no place for the result.
-        while unsafe { libc::waitpid(self.0, std::ptr::null_mut(), libc::__WALL) } == self.0 {}
-    }
-
-    /// Lets it go on. It may be asleep: then it is stopped first.
-    fn release(self) {
-        self.request(libc::PTRACE_DETACH);
-    }
-}
-
-fn is_asleep_anywhere(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+fn kill(tracee: &Tracee) {
+    send(tracee.pid() as u32, libc::SIGKILL);
+    // The parent learns of it when we have.
+    // SAFETY: no place for the result.
+    while unsafe { libc::waitpid(tracee.pid(), std::ptr::null_mut(), libc::__WALL) } == tracee.pid() {}
 }
 
 fn worker_of(pool: &Pool, index: usize, before: u32) -> u32 {
@@ -140,7 +70,7 @@ fn kill_worker<J>(pool: &Pool, stride: usize, begin: impl Fn() -> J, check: impl
         let tracee = Tracee::attach(worker);
         let job = begin();
         let done = tracee.step(at);
-        tracee.kill();
+        kill(&tracee);
         check(job, at);
         kills += 1;
         if done < at {
@@ -221,14 +151,14 @@ fn retiring() {
             tracee.request(libc::PTRACE_SINGLESTEP);
             let mut status = 0;
             // SAFETY: a place for the result.
-            while unsafe { libc::waitpid(tracee.0, &mut status, libc::__WALL) } != tracee.0 {}
+            while unsafe { libc::waitpid(tracee.pid(), &mut status, libc::__WALL) } != tracee.pid() {}
             if !libc::WIFSTOPPED(status) {
                 left = true;
                 break;
             }
         }
         if !left {
-            tracee.kill();
+            kill(&tracee);
         }
         check_once(&job.try_get().unwrap(), 1, at);
         if left {
@@ -299,7 +229,7 @@ fn supervisor() {
         let tracee = Tracee::attach(supervisor);
         send(worker, libc::SIGKILL);
         let done = tracee.step(at);
-        tracee.kill();
+        kill(&tracee);
         // Who asks is told at once; who sleeps, within 250 ms.
         eventually("it is known", || job.ready());
         let each = job.try_get().unwrap();

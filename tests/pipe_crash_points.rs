@@ -1,0 +1,182 @@
+//! Senders and receivers of a pipe killed, or stopped, before each instruction of what they do: stepped by ptrace.
+//!
+//! Every third instruction in an optimised build, every ninetieth otherwise;
+//! `FORQ_EVERY=1 cargo test --release --test pipe_crash_points` takes each one.
+//! Linux on x86_64 and aarch64.
+
+mod support;
+#[path = "support/tracee.rs"]
+mod tracee;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use forq::{Connection, Error, ExitStatus, Process, Shared, pipe_one_way};
+use tracee::{Tracee, every, first};
+
+fn main() {
+    support::run(&[
+        ("a_receiver_killed_at_any_instruction_loses_its_message_at_most", killed_receiver),
+        ("a_receiver_killed_with_a_large_message_loses_it_at_most", killed_with_a_large_one),
+        ("a_receiver_stopped_at_any_instruction_cuts_no_larger_message", stopped_receiver),
+        ("a_sender_killed_at_any_instruction_sent_its_message_or_not", killed_sender),
+    ]);
+}
+
+/// Far above what anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn message(size: usize) -> Vec<u8> {
+    (0..size).map(|at| (at + size) as u8).collect()
+}
+
+/// A child that does its act when it is told to, and says when it has.
+struct Actor {
+    process: Process,
+    start: Connection,
+    done: Shared<AtomicU32>,
+}
+
+impl Actor {
+    fn new(act: impl FnOnce()) -> Self {
+        let (told, start) = pipe_one_way().unwrap();
+        let done = Shared::new(AtomicU32::new(0)).unwrap();
+        let process = Process::spawn(|| {
+            told.recv(&mut [0]).unwrap();
+            act();
+            done.store(1, Ordering::Release);
+            loop {
+                std::thread::sleep(PATIENCE);
+            }
+        })
+        .unwrap();
+        Self { process, start, done }
+    }
+
+    /// Runs the act up to this instruction, or until it sleeps: then says so.
+    fn stop_at(&self, at: usize) -> (Tracee, bool) {
+        let tracee = Tracee::attach(self.process.pid());
+        self.start.send(b"!").unwrap();
+        let is_asleep = tracee.step(at) < at;
+        (tracee, is_asleep)
+    }
+
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire) == 1
+    }
+
+    fn kill(mut self) -> bool {
+        let is_done = self.is_done();
+        self.process.kill().unwrap();
+        assert_eq!(self.process.join(), Ok(ExitStatus::Signaled(libc::SIGKILL)));
+        is_done
+    }
+}
+
+/// Calls `trial` with instruction 0, n, 2n .. until it says that the act was over before.
+fn at_each(mut trial: impl FnMut(usize) -> bool) {
+    let (from, stride) = (first(), every(3));
+    let mut at = from;
+    while !trial(at) {
+        at += stride;
+    }
+    println!("     {} trials in {at} instructions", (at - from) / stride + 1);
+    assert!(at > 200, "that is no act");
+}
+
+fn kill_receiver_of(size: usize) {
+    let (mut lost, mut left) = (0, 0);
+    at_each(|at| {
+        let (receiver, sender) = pipe_one_way().unwrap();
+        sender.send(&message(size)).unwrap();
+        let mut buffer = vec![0; size];
+        let actor = Actor::new(|| assert!(receiver.recv(&mut buffer).is_ok()));
+        actor.stop_at(at);
+        let is_done = actor.kill();
+        match receiver.try_recv(&mut buffer) {
+            Ok(got) => {
+                assert_eq!((got, &buffer), (size, &message(size)), "{at}");
+                assert!(!is_done, "{at}: twice");
+                left += 1;
+            }
+            Err(error) => {
+                assert_eq!(error, Error::WouldBlock, "{at}");
+                lost += 1;
+            }
+        }
+        sender.send_timeout(&message(size / 2), PATIENCE).unwrap();
+        assert_eq!(receiver.recv_timeout(&mut buffer, PATIENCE), Ok(size / 2), "{at}");
+        assert_eq!(buffer[..size / 2], message(size / 2), "{at}");
+        is_done
+    });
+    assert!(lost > 0 && left > 0);
+}
+
+fn killed_receiver() {
+    for size in [8, 1000] {
+        kill_receiver_of(size);
+    }
+}
+
+fn killed_with_a_large_one() {
+    kill_receiver_of(70_000);
+}
+
+fn stopped_receiver() {
+    const SMALL: usize = 8;
+    const LARGE: usize = 100;
+    at_each(|at| {
+        let (receiver, sender) = pipe_one_way().unwrap();
+        let mut buffer = [0; LARGE];
+        sender.send(&message(SMALL)).unwrap();
+        assert_eq!(receiver.recv(&mut buffer[..SMALL]), Ok(SMALL));
+        let actor = Actor::new(|| {
+            let mut buffer = [0; LARGE];
+            // Nothing is there at first: it waits for what comes.
+            assert_eq!(receiver.recv(&mut buffer[..SMALL]), Err(Error::MessageSize));
+            assert_eq!(receiver.recv(&mut buffer), Ok(LARGE));
+            assert_eq!(buffer[..], message(LARGE));
+        });
+        let (tracee, is_asleep) = actor.stop_at(at);
+        let sent = sender.send_timeout(&message(LARGE), Duration::from_millis(1));
+        if is_asleep {
+            tracee.request(libc::PTRACE_INTERRUPT);
+            assert!(tracee.stopped(PATIENCE));
+        }
+        tracee.release();
+        if let Err(error) = sent {
+            assert_eq!(error, Error::TimedOut, "{at}: it has the turn");
+            sender.send_timeout(&message(LARGE), PATIENCE).unwrap();
+        }
+        support::eventually("the act is over", || {
+            actor.is_done() || !support::is_running(actor.process.pid())
+        });
+        assert!(actor.kill(), "{at}");
+        is_asleep
+    });
+}
+
+fn killed_sender() {
+    const SIZES: [usize; 4] = [1, 9, 300, 70_000];
+    let messages = SIZES.map(message);
+    at_each(|at| {
+        let (receiver, sender) = pipe_one_way().unwrap();
+        let actor = Actor::new(|| messages.iter().for_each(|message| sender.send(message).unwrap()));
+        actor.stop_at(at);
+        let is_done = actor.kill();
+        sender.send_timeout(&message(500), PATIENCE).unwrap();
+        let mut received = Vec::new();
+        loop {
+            let next = receiver.recv_vec().unwrap();
+            assert_eq!(next, message(next.len()), "{at}");
+            if next.len() == 500 {
+                break;
+            }
+            received.push(next.len());
+        }
+        assert_eq!(received, SIZES[..received.len()], "{at}");
+        assert!(!is_done || received.len() == SIZES.len(), "{at}");
+        assert_eq!(receiver.try_recv(&mut []), Err(Error::WouldBlock), "{at}");
+        is_done
+    });
+}
