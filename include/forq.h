@@ -920,14 +920,14 @@ typedef struct forq_connection {
     /**
      * Not for users.
      */
-    void *_turn;
+    void *_inboxes;
     const void *_slot;
     /**
      * The descriptor, plus one.
      */
     int32_t _descriptor;
     uint32_t _direction;
-    uint64_t _reserved;
+    uint64_t _end;
 } forq_connection;
 
 /**
