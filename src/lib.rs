@@ -117,6 +117,8 @@ pub use sync::permit::Permit;
 pub use sync::reentrant::{ReentrantLockResult, ReentrantMutex, ReentrantMutexGuard};
 pub use sync::semaphore::Semaphore;
 pub use sync::statistics::MutexStatistics;
+#[cfg(feature = "std")]
+pub use sync::view::MutexView;
 
 /// How many CPUs this process may use: those of its affinity mask, or fewer if its control group has a
 /// quota (rounded up). At least 1.

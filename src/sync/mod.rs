@@ -20,5 +20,7 @@ mod slow;
 pub(crate) mod state;
 pub(crate) mod statistics;
 pub(crate) mod useless;
+#[cfg(feature = "std")]
+pub(crate) mod view;
 mod waiter;
 pub(crate) mod will;

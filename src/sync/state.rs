@@ -120,6 +120,12 @@ impl State {
         (self.0 >> FUTEX_SHIFT) as u32
     }
 
+    /// How many have announced themselves.
+    #[cfg(feature = "std")]
+    pub(super) fn waiters(self) -> u32 {
+        (self.announced() >> OWN_SHIFT) as u32
+    }
+
     fn announced(self) -> u64 {
         self.0 & ANNOUNCED
     }

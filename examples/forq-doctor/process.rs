@@ -1,0 +1,143 @@
+//! What `/proc` and the kernel tell of other processes, without stopping them.
+
+use std::fs;
+
+/// One mapping of a process.
+pub(crate) struct Mapping {
+    start: usize,
+    end: usize,
+    offset: usize,
+    /// Device, inode and name of a file whose changes all who map it see.
+    file: Option<String>,
+}
+
+/// A place in memory, the same for all who share it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// The file, or the process whose own memory it is.
+    pub(crate) memory: String,
+    pub(crate) offset: usize,
+}
+
+/// A process, as it was when it was looked at.
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    mappings: Vec<Mapping>,
+}
+
+fn parse_mapping(line: &str) -> Option<Mapping> {
+    let mut fields = line.split_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let permissions = fields.next()?;
+    let offset = usize::from_str_radix(fields.next()?, 16).ok()?;
+    let (device, inode) = (fields.next()?, fields.next()?);
+    let name = fields.collect::<Vec<_>>().join(" ");
+    let is_shared = permissions.starts_with("rw") && permissions.ends_with('s');
+    Some(Mapping {
+        start: usize::from_str_radix(start, 16).ok()?,
+        end: usize::from_str_radix(end, 16).ok()?,
+        offset,
+        file: is_shared.then(|| format!("{name} {device} {inode}")),
+    })
+}
+
+impl Process {
+    pub(crate) fn look(pid: u32) -> std::io::Result<Self> {
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+        Ok(Self { pid, mappings: maps.lines().filter_map(parse_mapping).collect() })
+    }
+
+    /// All processes that share memory with one of these, these included.
+    pub(crate) fn with_relatives(pids: &[u32]) -> std::io::Result<Vec<Self>> {
+        let mut found = pids.iter().map(|&pid| Self::look(pid)).collect::<Result<Vec<_>, _>>()?;
+        let files: Vec<String> = found
+            .iter()
+            .flat_map(|process| process.mappings.iter().filter_map(|it| it.file.clone()))
+            .collect();
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+            if pids.contains(&pid) {
+                continue;
+            }
+            // It may have ended, or be somebody else's.
+            let Ok(other) = Self::look(pid) else { continue };
+            if other.mappings.iter().any(|it| it.file.as_ref().is_some_and(|file| files.contains(file))) {
+                found.push(other);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn place(&self, address: usize) -> Option<Place> {
+        let mapping = self.mappings.iter().find(|it| (it.start..it.end).contains(&address))?;
+        Some(match &mapping.file {
+            Some(file) => Place { memory: file.clone(), offset: address - mapping.start + mapping.offset },
+            None => Place { memory: format!("process {}", self.pid), offset: address },
+        })
+    }
+
+    /// Copies its memory; `None` if there is none.
+    pub(crate) fn read<const N: usize>(&self, address: usize) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        let here = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: N };
+        let there = libc::iovec { iov_base: address as *mut _, iov_len: N };
+        // SAFETY: the local part is the array; the other one is the kernel's to check.
+        let read = unsafe { libc::process_vm_readv(self.pid as i32, &here, 1, &there, 1, 0) };
+        (read == N as isize).then_some(bytes)
+    }
+
+    fn word(&self, address: usize) -> Option<usize> {
+        self.read(address).map(usize::from_ne_bytes)
+    }
+
+    pub(crate) fn threads(&self) -> Vec<u32> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        tasks.filter_map(|task| task.file_name().to_string_lossy().parse().ok()).collect()
+    }
+
+    /// Where the robust list of a thread points: at locks of forq's and of the C library's.
+    pub(crate) fn held(&self, tid: u32) -> Vec<usize> {
+        const MOST: usize = 1000;
+        let (mut head, mut size) = (0usize, 0usize);
+        // SAFETY: places for both results.
+        let got = unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut size) };
+        let mut held = Vec::new();
+        if got != 0 || head == 0 {
+            return held;
+        }
+        let mut next = self.word(head);
+        while let Some(entry) = next.map(|entry| entry & !1).filter(|&entry| entry != head && entry != 0) {
+            if held.len() == MOST {
+                break;
+            }
+            held.push(entry);
+            next = self.word(entry);
+        }
+        held
+    }
+
+    /// The futex words that a thread sleeps on.
+    pub(crate) fn waits_on(&self, tid: u32) -> Vec<usize> {
+        let path = format!("/proc/{}/task/{tid}/syscall", self.pid);
+        let line = fs::read_to_string(path).unwrap_or_default();
+        let mut fields = line.split_whitespace();
+        let number = fields.next().and_then(|number| number.parse::<i64>().ok());
+        let mut arguments =
+            fields.map_while(|field| usize::from_str_radix(field.trim_start_matches("0x"), 16).ok());
+        match number {
+            Some(libc::SYS_futex) => arguments.next().into_iter().collect(),
+            Some(libc::SYS_futex_waitv) => {
+                let (start, count) = (arguments.next().unwrap_or(0), arguments.next().unwrap_or(0));
+                // Value, address, flags.
+                (0..count.min(128)).filter_map(|index| self.word(start + index * 24 + 8)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The letter that the kernel has for a thread's state; `None` if there is no such thread.
+pub(crate) fn state_of(tid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}

@@ -1,0 +1,59 @@
+//! A mutex of another process, seen from outside.
+
+use super::raw::RawMutex;
+use super::statistics::MutexStatistics;
+
+/// What the bytes of a held [`Mutex`](crate::Mutex) say: for tools that look into the memory of running programs, which need
+/// not map it. C's `forq_mutex` is the same.
+///
+/// ```
+/// use forq::{Mutex, MutexView, Shared};
+///
+/// let mutex = Shared::new(Mutex::new(0))?;
+/// let bytes = || unsafe { std::ptr::from_ref(&*mutex).cast::<[u8; MutexView::SIZE]>().read_volatile() };
+/// assert!(MutexView::of(&bytes()).is_none());
+/// let guard = mutex.lock()?;
+/// assert_eq!(MutexView::of(&bytes()).unwrap().owner, unsafe { libc::gettid() } as u32);
+/// # drop(guard);
+/// # Ok::<(), forq::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MutexView {
+    /// The thread that holds it, or did when it died.
+    pub owner: u32,
+    /// Whether the kernel has told of that one's death, and nobody has taken the lock since.
+    pub owner_died: bool,
+    /// Whether what it guards was left in the middle of a change.
+    pub is_inconsistent: bool,
+    /// How many have announced that they wait; killed ones stay counted for a while.
+    pub waiters: u32,
+    /// Its past.
+    pub statistics: MutexStatistics,
+}
+
+impl MutexView {
+    /// How many bytes a mutex takes, without the value that it guards.
+    pub const SIZE: usize = size_of::<RawMutex>();
+    /// From the word that a waiter's futex call names to the start of its mutex, in bytes.
+    pub const FUTEX_OFFSET: usize = super::state::FUTEX_BYTE;
+    /// From the start of a mutex to where its holder's robust list points, in bytes.
+    pub const LIST_OFFSET: usize = super::raw::NEXT_OFFSET;
+
+    /// Reads a copy of the bytes. `None`: these are not those of a mutex of forq's that somebody holds. What else lies somewhere
+    /// may look like one: so ask only for what a thread holds or waits for.
+    #[must_use]
+    pub fn of(bytes: &[u8; Self::SIZE]) -> Option<Self> {
+        // SAFETY: any bytes are a `RawMutex`: integers, and pointers that are not followed here.
+        let mutex = unsafe { bytes.as_ptr().cast::<RawMutex>().read_unaligned() };
+        let state = mutex.load();
+        let is_one = super::state::is_ours(state.0) && !state.is_unowned() && !state.is_free();
+        is_one.then(|| Self {
+            owner: state.owner(),
+            owner_died: state.owner_died(),
+            is_inconsistent: state.is_inconsistent(),
+            waiters: state.waiters(),
+            statistics: mutex.statistics(),
+        })
+    }
+}
