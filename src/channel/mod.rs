@@ -25,6 +25,7 @@ pub use sender::Sender;
 pub use slot::{Message, Slot};
 
 use bytemuck::Pod;
+use gate::Gate;
 use ring::Ring;
 use side::{Consuming, End, Producing, Side};
 
@@ -174,13 +175,7 @@ impl Channel {
         // The producer's gate decides. Who is killed between the two has closed nothing yet, unless somebody who comes by the
         // consumer's finishes it.
         for gate in [words.gate::<Consuming>(), words.gate::<Producing>()] {
-            let has_will = !cfg!(forq_fault = "no_will")
-                // SAFETY: mapped as long as the channel; the futex half has no bits below 30.
-                && unsafe { thread.bequeath(gate.futex()) };
-            gate.close();
-            if has_will {
-                thread.clear_pending();
-            }
+            gate.with_will(thread, Gate::close);
         }
     }
 

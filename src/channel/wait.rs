@@ -290,8 +290,11 @@ impl<R: Role> End<R> {
         let words = self.words();
         self.leave_be();
         let left = owner.left().0;
-        if words.owner::<R>().compare_exchange(owner.0, left, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            words.gate::<R>().wake();
-        }
+        words.gate::<R>().with_will(thread, |gate| {
+            if words.owner::<R>().compare_exchange(owner.0, left, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            {
+                gate.wake();
+            }
+        });
     }
 }

@@ -2,8 +2,10 @@
 
 mod aftermath;
 mod case;
+mod channel;
 mod failure;
 mod fate;
+mod ledger;
 mod operation;
 mod ownerless;
 mod participant;
