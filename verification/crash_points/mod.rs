@@ -9,6 +9,7 @@ mod ledger;
 mod operation;
 mod ownerless;
 mod participant;
+mod pipe;
 mod queue;
 mod recording;
 mod row;

@@ -9,6 +9,7 @@ use forq::Shared;
 use super::channel;
 use super::failure::Checked;
 use super::ownerless;
+use super::pipe;
 use super::queue;
 use super::row::{self, Share, Tally};
 use super::scenario::{self, Scenario};
@@ -56,6 +57,8 @@ enum Row {
     Queue(queue::Plan, usize),
     /// As above.
     Channel(channel::Plan, usize),
+    /// As above.
+    Pipe(pipe::Plan, usize),
 }
 
 impl Row {
@@ -65,6 +68,7 @@ impl Row {
             Self::Ownerless(row, _) => (row.operation, row.context),
             Self::Queue(row, _) => (row.operation, row.context),
             Self::Channel(row, _) => (row.operation, row.context),
+            Self::Pipe(row, _) => (row.operation, row.context),
         }
     }
 
@@ -74,7 +78,8 @@ impl Row {
             Self::Ownerless(row, path) => ownerless::run(row, path, share, fails),
             Self::Queue(row, number) if number % share.workers == share.index => queue::run(row, fails),
             Self::Channel(row, number) if number % share.workers == share.index => channel::run(row, fails),
-            Self::Queue(..) | Self::Channel(..) => Tally::default(),
+            Self::Pipe(row, number) if number % share.workers == share.index => pipe::run(row, fails),
+            Self::Queue(..) | Self::Channel(..) | Self::Pipe(..) => Tally::default(),
         }
     }
 }
@@ -91,7 +96,9 @@ fn rows(filter: &str) -> Vec<Row> {
     let queues = queues.enumerate().map(|(number, plan)| Row::Queue(plan, number));
     let channels = channel::all().into_iter().filter(|row| named(row.operation, row.context));
     let channels = channels.enumerate().map(|(number, plan)| Row::Channel(plan, number));
-    mutexes.map(Row::Mutex).chain(others).chain(queues).chain(channels).collect()
+    let pipes = pipe::all().into_iter().filter(|row| named(row.operation, row.context));
+    let pipes = pipes.enumerate().map(|(number, plan)| Row::Pipe(plan, number));
+    mutexes.map(Row::Mutex).chain(others).chain(queues).chain(channels).chain(pipes).collect()
 }
 
 impl Found {

@@ -52,6 +52,8 @@ pub(in super::super) struct Plan {
     pub(super) sequel: Sequel,
     /// The victim's thread is not known to the library yet.
     pub(super) first_use: bool,
+    /// It asks whether another process lives: in as many steps as the kernel's answer has digits.
+    pub(super) asks: bool,
 }
 
 impl Plan {
@@ -88,7 +90,7 @@ impl Plan {
     pub(super) fn is_every(&self) -> bool {
         let is_raced = matches!(self.between, Some((Between::Stopped, _)));
         let is_plain = self.between.is_none() && self.waker.is_none() && self.sequel == Sequel::Successor;
-        is_raced || is_plain && !self.first_use
+        is_raced || is_plain && !self.first_use && !self.asks
     }
 }
 
@@ -112,6 +114,7 @@ pub(super) const fn plan(side: Side, operation: &'static str, act: fn(&Scene) ->
         between: None,
         sequel: Sequel::Successor,
         first_use: false,
+        asks: false,
     }
 }
 

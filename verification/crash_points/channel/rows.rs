@@ -173,7 +173,7 @@ fn consumers(kind: Kind, [short, full]: [&'static str; 2]) -> Vec<Plan> {
 fn takers() -> Vec<Plan> {
     let put = plan(Side::Producer, "channel of 3: put, takes the side over", puts);
     let get = plan(Side::Consumer, "channel of 3: get, takes the side over", gets);
-    let handed = Plan { first_use: false, ..put }.found(host_puts);
+    let handed = put.found(host_puts);
     let taken = get.found(|scene| {
         host_fills(scene);
         host_gets(scene);
@@ -184,14 +184,14 @@ fn takers() -> Vec<Plan> {
         put.ahead(GET, "nobody was there, consumer"),
         handed.ahead(&[], "from one that lives"),
         handed.ahead(GET, "from one that lives, consumer"),
-        put.found(producer_died).ahead(&[], "from one killed in a call"),
+        Plan { asks: true, ..put }.found(producer_died).ahead(&[], "from one killed in a call"),
         first,
         first.ahead(GET, "consumer"),
         get.found(host_fills).ahead(&[], "nobody was there"),
         get.found(host_fills).ahead(PUT, "nobody was there, producer"),
         taken.ahead(&[], "from one that lives"),
         taken.ahead(PUT, "from one that lives, producer"),
-        get.found(consumer_died).ahead(&[], "from one killed in a call"),
+        Plan { asks: true, ..get }.found(consumer_died).ahead(&[], "from one killed in a call"),
         Plan { first_use: true, ..get.named("channel of 3: first get of a process") }.found(host_fills),
     ]
 }
