@@ -83,7 +83,6 @@ impl Scene {
     pub(super) fn new(kind: Kind, capacity: usize, lap: u32) -> Self {
         let board = Board { ledger: Ledger::new(), warm_up: Mutex::new(0) };
         let board = Shared::new(board).expect("memory for a scene");
-        let some = |value| RefCell::new(Some(value));
         let (ends, memory) = if kind == Kind::Values {
             let (sender, receiver) = channel_in_lap(capacity, lap).expect("a channel");
             let memory = sender.__memory();
@@ -91,7 +90,7 @@ impl Scene {
         } else {
             let (sender, receiver) = byte_channel_in_lap(capacity, size(), lap).expect("a channel");
             let memory = sender.__memory();
-            (Ends::Bytes(some(sender), RefCell::new(Some(receiver))), memory)
+            (Ends::Bytes(RefCell::new(Some(sender)), RefCell::new(Some(receiver))), memory)
         };
         Self { board, ends, in_place: kind == Kind::InPlace, memory, capacity, trouble: Cell::new(None) }
     }
@@ -148,14 +147,16 @@ impl Scene {
     pub(super) fn put_in(&self, who: usize, time: Option<Duration>) -> Result<(), Error> {
         let message = self.ledger().begin(who);
         let result = match &self.ends {
-            Ends::Values(sender, _) => match sender.borrow_mut().as_mut().expect("an end") {
-                sender => match time {
+            Ends::Values(sender, _) => {
+                let mut sender = sender.borrow_mut();
+                let sender = sender.as_mut().expect("an end");
+                let result = match time {
                     None => sender.put(message),
                     Some(Duration::ZERO) => sender.try_put(message),
                     Some(time) => sender.put_timeout(message, time),
-                }
-                .map_err(Error::from),
-            },
+                };
+                result.map_err(Error::from)
+            }
             Ends::Bytes(sender, _) => {
                 let mut sender = sender.borrow_mut();
                 self.put_bytes(sender.as_mut().expect("an end"), bytemuck::bytes_of(&message), time)
@@ -196,13 +197,15 @@ impl Scene {
 
     pub(super) fn get_in(&self, who: usize, time: Option<Duration>) -> Result<(), Error> {
         let message = match &self.ends {
-            Ends::Values(_, receiver) => match receiver.borrow_mut().as_mut().expect("an end") {
-                receiver => match time {
+            Ends::Values(_, receiver) => {
+                let mut receiver = receiver.borrow_mut();
+                let receiver = receiver.as_mut().expect("an end");
+                match time {
                     None => receiver.get(),
                     Some(Duration::ZERO) => receiver.try_get(),
                     Some(time) => receiver.get_timeout(time),
-                },
-            },
+                }
+            }
             Ends::Bytes(_, receiver) => self.get_bytes(receiver.borrow_mut().as_mut().expect("an end"), time),
         }?;
         self.ledger().record(who, message);
