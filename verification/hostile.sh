@@ -1,6 +1,6 @@
 #!/bin/sh
-# Lets a stranger write into a queue while it is used, and finds queues in arbitrary bytes, under AddressSanitizer: no call reads or
-# writes where it must not. FORQ_SECONDS: for how long (20 unless given). Exits 0 only if all held.
+# Lets a stranger write into a queue, and into a channel, while it is used, and finds queues in arbitrary bytes, under AddressSanitizer: no
+# call reads or writes where it must not. FORQ_SECONDS: for how long each (20 unless given). Exits 0 only if all held.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,3 +16,5 @@ export RUSTC_BOOTSTRAP RUSTFLAGS CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO FORQ
 
 cargo test --quiet --release --target "$target" --test queue_hostile
 cargo test --quiet --release --target "$target" --test queue -- any_bytes_in_memory
+cargo test --quiet --release --target "$target" --test channel_hostile
+cargo test --quiet --release --target "$target" --test channel_faults -- any_bytes_left_there

@@ -42,4 +42,9 @@ find_fault leaves_blindly condvar::a_time_out_uses_up_no_notify_that_comes_at_th
 find_fault relaxed_semaphore semaphore::two_threads_share_one_permit "Causality violation"
 find_fault relaxed_event event::what_was_written_before_it_was_set_is_seen "Causality violation"
 find_fault relaxed_barrier barrier::two_parties_see_what_both_wrote "Causality violation"
+# The channel: slots handed over by a position that orders nothing; a side that looks at its gate before its position is seen; a sleeper that
+# makes no barrier for both.
+find_fault relaxed_position channel::a_ring_of_one_slot_passes_two_messages "Causality violation"
+find_fault no_light_barrier channel::a_ring_of_one_slot_passes_two_messages deadlock
+find_fault no_heavy_barrier channel::a_ring_of_one_slot_passes_two_messages deadlock
 exit $missed

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The crash points must find faults: builds the library with one planted fault at a time (`forq_fault`
-# in src/sync and src/queue), and succeeds only if each run reports a lost wake-up, an untold death or an account that does not close.
+# in src/sync, src/queue and src/channel), and succeeds only if each run reports a lost wake-up, an untold death or an account that does not close.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -32,10 +32,12 @@ plant() {
     export RUSTC_WORKSPACE_WRAPPER
 }
 
-for fault in no_pending late_pending no_will two_steps early_claim no_heir early_step no_pass_on; do
+# Twice no_will: the channel's wills are others.
+for fault in no_pending late_pending no_will channel:no_will two_steps early_claim no_heir early_step no_pass_on early_commit no_accept; do
     # The rows that come to it, where it is late in the table; and the build.
     rows="" FORQ_CRASH_POINTS=long
     case $fault in
+        channel:* | early_commit | no_accept) rows="channel of" fault="${fault#channel:}" ;;
         early_claim) rows=condvar ;;
         no_heir) rows=condvar FORQ_CRASH_POINTS=real ;;
         early_step | no_pass_on) rows="queue of" ;;

@@ -2,6 +2,7 @@
 
 use crate::sys::atomic::{Ordering, modelled};
 use crate::sys::futex;
+use crate::sys::thread::Thread;
 
 /// The word of a side at which the other side sleeps. While messages flow it is 0: one load and one test.
 ///
@@ -66,6 +67,17 @@ impl Gate {
     #[inline(always)]
     pub(super) fn futex(&self) -> *const u32 {
         modelled::futex(&self.0, FUTEX_BYTE)
+    }
+
+    /// Does what ends by waking who sleeps here: if this thread is killed in it, the kernel wakes them.
+    pub(super) fn with_will(&self, thread: &Thread, act: impl FnOnce(&Self)) {
+        let has_will = !cfg!(forq_fault = "no_will")
+            // SAFETY: mapped as long as the channel; the futex half has no bits below 30.
+            && unsafe { thread.bequeath(self.futex()) };
+        act(self);
+        if has_will {
+            thread.clear_pending();
+        }
     }
 
     /// Says that the other side may sleep from now on. A barrier must follow, and another look for what it waits for.

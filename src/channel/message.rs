@@ -6,6 +6,7 @@ use core::ptr;
 use super::side::{Consuming, End, Producing, Turn};
 use crate::error::{Error, Result};
 use crate::pipe::Received;
+use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
 use crate::sys::thread;
 
@@ -31,6 +32,10 @@ impl End<Producing> {
 
     #[inline(always)]
     fn finish_put(&mut self, turn: Turn, message: &[u8]) -> Result<()> {
+        if cfg!(forq_fault = "early_commit") {
+            let next = self.side().position.next().0;
+            self.words().position::<Producing>().store(next, Ordering::Relaxed);
+        }
         // SAFETY: the slot has room for it, and is this side's until `advance`.
         unsafe { copy(message.as_ptr(), turn.slot(), message.len()) };
         let at = self.side().position;

@@ -25,6 +25,7 @@ pub use sender::Sender;
 pub use slot::{Message, Slot};
 
 use bytemuck::Pod;
+use gate::Gate;
 use ring::Ring;
 use side::{Consuming, End, Producing, Side};
 
@@ -46,7 +47,8 @@ pub(crate) struct Channel {
 /// One process, and one thread of it, puts at a time, and one gets; the ends are `&mut` to use, so that within a process the type system
 /// sees to it. Children have copies of both ends: **a side is used by the process that calls it, one at a time**. Another process takes it
 /// over when it calls it and the one before is not inside a call (or is dead); if it is, the call is
-/// [`Error::NotPermitted`](crate::Error::NotPermitted). So make the channel, fork, and use one end here, the other one there.
+/// [`Error::NotPermitted`](crate::Error::NotPermitted). This finds mistakes, but is no lock: of two processes that call at the same instant
+/// both may be let in, and then messages are lost. So make the channel, fork, and use one end here, the other one there.
 ///
 /// # Progress
 /// [`put`](Sender::put) and [`get`](Receiver::get) are *wait-free* while the channel is neither full nor empty: a fixed number of
@@ -174,13 +176,7 @@ impl Channel {
         // The producer's gate decides. Who is killed between the two has closed nothing yet, unless somebody who comes by the
         // consumer's finishes it.
         for gate in [words.gate::<Consuming>(), words.gate::<Producing>()] {
-            let has_will = !cfg!(forq_fault = "no_will")
-                // SAFETY: mapped as long as the channel; the futex half has no bits below 30.
-                && unsafe { thread.bequeath(gate.futex()) };
-            gate.close();
-            if has_will {
-                thread.clear_pending();
-            }
+            gate.with_will(thread, Gate::close);
         }
     }
 

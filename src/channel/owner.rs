@@ -52,10 +52,11 @@ impl Owner {
     }
 }
 
-/// How long who waits for a side without a living process waits for a successor, before it is told, in nanoseconds.
-const GRACE: u64 = 500_000_000;
+/// How long who waits for a side without a living process waits for a successor, before it is told, in nanoseconds. Short where that
+/// is asked for after thousands of deaths.
+const GRACE: u64 = if cfg!(forq_long_sleeps) { 2_000_000 } else { 500_000_000 };
 /// How often is looked, in nanoseconds.
-const INTERVAL: u64 = 250_000_000;
+const INTERVAL: u64 = if cfg!(forq_long_sleeps) { 0 } else { 250_000_000 };
 
 /// What one side knows of the process at the other one.
 #[derive(Clone, Copy)]

@@ -12,8 +12,10 @@ use crate::pipe::Received;
 
 /// A ring of messages in shared memory: one producer, one consumer, threads of any processes. Messages have a size each, up to a limit.
 ///
-/// Each side is used by one thread at a time. Another process takes a side over by calling it, when the one before is not inside a call,
-/// or is dead; a call while it is gives -EPERM. Between reserve and commit, and between peek and release, a call is under way.
+/// Each side is used by one thread at a time: to see to that is the callers' duty, within a process and between processes. Another process
+/// takes a side over by calling it, when the one before is not inside a call, or is dead; a call while it is gives -EPERM, and so does one
+/// that would have to wait while another thread of its process is in a call. This finds mistakes, but is no lock: of two that
+/// begin at the same instant both may be let in, and then messages are lost. Between reserve and commit, and between peek and release, a call is under way.
 ///
 /// While the channel is neither full nor empty a put or a get is a fixed number of instructions, none of them locked, whatever the other
 /// side does, be it stopped or killed.
@@ -80,7 +82,7 @@ pub unsafe extern "C" fn forq_channel_free(c: *mut forq_channel) {
 /// Puts a message, waiting for room for at most timeout_ns. (NULL, 0) is an empty one, which is not the end.
 ///
 /// Returns 0; -EMSGSIZE if it is larger than messages may be; -ESHUTDOWN; -EAGAIN or -ETIMEDOUT; -EPIPE if there is no room and the
-/// consumer is gone; -EPERM if another process is just putting; -EPROTO if the shared memory holds what cannot be; -EINVAL, also between reserve and
+/// consumer is gone; -EPERM if another one is just putting; -EPROTO if the shared memory holds what cannot be; -EINVAL, also between reserve and
 /// commit.
 ///
 /// # Safety
@@ -117,7 +119,7 @@ pub unsafe extern "C" fn forq_channel_put(
 /// size_out: its size. A message that does not fit stays: -EMSGSIZE, and size_out is the size needed, so (NULL, 0) asks for it (an empty message
 /// fits, and is taken).
 /// Returns 0; -EMSGSIZE; -ESHUTDOWN if the channel is closed and nothing is left; -EAGAIN or -ETIMEDOUT; -EPIPE if nothing is left and the producer
-/// is gone; -EPERM if another process is just getting; -EPROTO if the shared memory holds what cannot be; -EINVAL, also between peek and release.
+/// is gone; -EPERM if another one is just getting; -EPROTO if the shared memory holds what cannot be; -EINVAL, also between peek and release.
 ///
 /// # Safety
 /// `c` must be NULL or a channel, `buffer_out` writable for `capacity` bytes, `size_out` NULL or writable.

@@ -346,6 +346,54 @@ static void a_second_process_in_a_call_is_refused(void) {
     forq_channel_free(c);
 }
 
+static _Atomic pid_t waiter;
+
+static void *get_in_thread(void *c) {
+    char got;
+    size_t length;
+    waiter = thread_id();
+    RETURNS(forq_channel_get(c, &got, 1, &length, FORQ_FOREVER), 0);
+    CHECK(got == 'x');
+    return NULL;
+}
+
+static void *put_in_thread(void *c) {
+    waiter = thread_id();
+    RETURNS(forq_channel_put(c, "y", 1, FORQ_FOREVER), 0);
+    return NULL;
+}
+
+static void a_second_thread_beside_one_that_waits_is_refused(void) {
+    forq_channel *c = fresh(1, 1);
+    for (int gets = 1; gets >= 0; gets--) {
+        pthread_t thread;
+        waiter = 0;
+        /* First it waits for a message, then for room. */
+        CHECK(pthread_create(&thread, NULL, gets ? get_in_thread : put_in_thread, c) == 0);
+        WAIT_UNTIL(waiter != 0 && is_asleep(waiter));
+        const void *message;
+        void *slot;
+        if (gets) {
+            RETURNS(forq_channel_get(c, text, 1, &size, FORQ_FOREVER), -EPERM);
+            RETURNS(forq_channel_get(c, text, 1, &size, 0), -EPERM);
+            RETURNS(forq_channel_peek(c, &message, &size, 0), -EPERM);
+            RETURNS(forq_channel_put(c, "x", 1, 0), 0);
+        } else {
+            RETURNS(forq_channel_put(c, "z", 1, FORQ_FOREVER), -EPERM);
+            RETURNS(forq_channel_put(c, "z", 1, 0), -EPERM);
+            RETURNS(forq_channel_reserve(c, &slot, 0), -EPERM);
+            RETURNS(forq_channel_get(c, text, 1, &size, 0), 0);
+        }
+        CHECK(pthread_join(thread, NULL) == 0);
+        /* Full from here on. */
+        if (gets) RETURNS(forq_channel_put(c, "w", 1, 0), 0);
+    }
+    RETURNS(forq_channel_get(c, text, 1, &size, 0), 0);
+    CHECK(text[0] == 'y');
+    RETURNS(forq_channel_get(c, text, 1, &size, 0), -EAGAIN);
+    forq_channel_free(c);
+}
+
 static void nothing_is_left_behind(void) {
     char before[1 << 16], after[1 << 16];
     char *const texts[] = {before, after};
@@ -381,6 +429,7 @@ int main(void) {
     RUN(sleepers_are_woken);
     RUN(the_dead_are_told_of_and_replaced);
     RUN(a_second_process_in_a_call_is_refused);
+    RUN(a_second_thread_beside_one_that_waits_is_refused);
     RUN(nothing_is_left_behind);
     return finish();
 }

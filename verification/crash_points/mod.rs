@@ -2,11 +2,14 @@
 
 mod aftermath;
 mod case;
+mod channel;
 mod failure;
 mod fate;
+mod ledger;
 mod operation;
 mod ownerless;
 mod participant;
+mod pipe;
 mod queue;
 mod recording;
 mod row;

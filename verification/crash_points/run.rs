@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use forq::Shared;
 
+use super::channel;
 use super::failure::Checked;
 use super::ownerless;
+use super::pipe;
 use super::queue;
 use super::row::{self, Share, Tally};
 use super::scenario::{self, Scenario};
@@ -53,6 +55,10 @@ enum Row {
     Ownerless(ownerless::Plan, Checked<ownerless::Path>),
     /// And its number: each is a whole one for one worker.
     Queue(queue::Plan, usize),
+    /// As above.
+    Channel(channel::Plan, usize),
+    /// As above.
+    Pipe(pipe::Plan, usize),
 }
 
 impl Row {
@@ -61,6 +67,8 @@ impl Row {
             Self::Mutex(row) => (row.operation.name, row.context.name),
             Self::Ownerless(row, _) => (row.operation, row.context),
             Self::Queue(row, _) => (row.operation, row.context),
+            Self::Channel(row, _) => (row.operation, row.context),
+            Self::Pipe(row, _) => (row.operation, row.context),
         }
     }
 
@@ -69,7 +77,9 @@ impl Row {
             Self::Mutex(row) => row::run(row, share, fails),
             Self::Ownerless(row, path) => ownerless::run(row, path, share, fails),
             Self::Queue(row, number) if number % share.workers == share.index => queue::run(row, fails),
-            Self::Queue(..) => Tally::default(),
+            Self::Channel(row, number) if number % share.workers == share.index => channel::run(row, fails),
+            Self::Pipe(row, number) if number % share.workers == share.index => pipe::run(row, fails),
+            Self::Queue(..) | Self::Channel(..) | Self::Pipe(..) => Tally::default(),
         }
     }
 }
@@ -84,7 +94,11 @@ fn rows(filter: &str) -> Vec<Row> {
     let others = others.map(|plan| Row::Ownerless(plan, ownerless::path(&plan)));
     let queues = queue::all().into_iter().filter(|row| named(row.operation, row.context));
     let queues = queues.enumerate().map(|(number, plan)| Row::Queue(plan, number));
-    mutexes.map(Row::Mutex).chain(others).chain(queues).collect()
+    let channels = channel::all().into_iter().filter(|row| named(row.operation, row.context));
+    let channels = channels.enumerate().map(|(number, plan)| Row::Channel(plan, number));
+    let pipes = pipe::all().into_iter().filter(|row| named(row.operation, row.context));
+    let pipes = pipes.enumerate().map(|(number, plan)| Row::Pipe(plan, number));
+    mutexes.map(Row::Mutex).chain(others).chain(queues).chain(channels).chain(pipes).collect()
 }
 
 impl Found {

@@ -182,6 +182,12 @@ impl Tracee {
         Ok(())
     }
 
+    /// Runs at full speed to the trap ahead. False: the watchdog bit.
+    pub(super) fn comes_to_trap(&self) -> Checked<bool> {
+        self.request(libc::PTRACE_CONT, 0, 0)?;
+        self.awake()
+    }
+
     /// Lets it go on from a trap, untraced.
     pub(super) fn release(&self) -> Checked {
         if Self::is_at_trap(self.at()?) {

@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use forq::Error;
 
 use super::super::failure::{Checked, Failure};
+use super::super::ledger::{FIRST_FRESH, FIRST_SLEEPER, HOST};
 use super::super::ownerless::sleepers::Sleepers;
 use super::image::Side;
-use super::ledger::{FIRST_FRESH, FIRST_SLEEPER, HOST};
 use super::scene::{Outcome, Visit};
 use super::trial::Trial;
 

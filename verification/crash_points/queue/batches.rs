@@ -1,6 +1,6 @@
 //! Rows of several messages at once.
 
-use super::ledger::VICTIM;
+use super::super::ledger::VICTIM;
 use super::plan::{Between, Plan, When, plan};
 use super::rows::{CONSUMING, GET, GETS, PRODUCING, PUT, PUTS, full, host_gets, host_puts, two_there};
 

@@ -5,7 +5,6 @@ mod aftermath;
 mod batches;
 mod closing;
 mod image;
-mod ledger;
 mod plan;
 mod rows;
 mod scene;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use forq::Error;
 
+use super::super::ledger::{HOST, VICTIM};
 use super::image::Side;
-use super::ledger::{HOST, VICTIM};
 use super::plan::{Between, Plan, When, plan};
 use super::scene::{Scene, Visit};
 

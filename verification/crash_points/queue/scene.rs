@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use forq::{Error, Mutex, Queue, Shared};
 
+use super::super::ledger::{HOST, Ledger, Message};
 use super::super::system::WATCHDOG;
 use super::image::{HEAD, Image, STRIDE};
-use super::ledger::{HOST, Ledger, Message};
 
 /// Slots at most.
 const SLOTS: usize = 3;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forq::Error;
 
-use super::ledger::HOST;
+use super::super::ledger::HOST;
 use super::plan::{Plan, plan};
 use super::rows::two_there;
 use super::scene::{Scene, Visit};

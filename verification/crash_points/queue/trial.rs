@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::Ordering;
 
 use super::super::failure::{Checked, Failure};
+use super::super::ledger::FIRST_SLEEPER;
 use super::super::ownerless::sleepers::Sleepers;
 use super::super::ownerless::trial::{Kill, Path, again};
 use super::super::row::Tally;
@@ -13,7 +14,6 @@ use super::super::system::{self, Change};
 use super::super::tracee::{self, Step, Tracee};
 use super::super::trap::trap;
 use super::image::Side;
-use super::ledger::FIRST_SLEEPER;
 use super::plan::{Between, Pace, Plan, When};
 use super::scene::{Scene, Visit};
 

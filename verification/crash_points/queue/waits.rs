@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forq::Error;
 
-use super::ledger::{HOST, VICTIM};
+use super::super::ledger::{HOST, VICTIM};
 use super::plan::{Between, Plan, When, plan};
 use super::rows::{CONSUMING, GET, GETS, PRODUCING, PUT, PUTS, full, host_gets, host_puts};
 use super::scene::Scene;

@@ -1,10 +1,10 @@
-//! Who has put what, and who has got it: in shared memory, so that it outlives whoever writes it.
+//! Who has put what, and who has got it, through a queue or a channel: in shared memory, so that it outlives whoever writes it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::super::failure::{Checked, Failure};
+use super::failure::{Checked, Failure};
 
-/// What goes through the queue: who put it and its number, then twice the same in disguise.
+/// What goes through: who put it and its number, then twice the same in disguise.
 pub(super) type Message = [u64; 3];
 
 /// Who takes part: the victim, the host of the trial, then sleepers and fresh processes.
@@ -97,7 +97,7 @@ impl Ledger {
         [&page.begun, &page.finished, &page.got].map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// Messages that have been received, and those that are gone although their put returned. Nothing is left in the queue; the host got
+    /// Messages that have been received, and those that are gone although their put returned. Nothing is left to get; the host got
     /// its messages from `drained_from` on after all others had theirs.
     pub(super) fn close(&self, drained_from: usize) -> Checked<(u64, u64)> {
         let mut received = [const { Vec::new() }; ALL];
