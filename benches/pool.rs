@@ -1,8 +1,8 @@
 //! The pool beside other pools (Python's, a pool of forks and sockets in C, threads of rayon and OpenMP as yardsticks), and beside what its parts
 //! cost bare: forked processes, futex round trips.
 //!
-//! `cargo bench --bench pool`: first tables of paired rounds (`ROUNDS` sets their number), then criterion's
-//! own samples. Every run checks its results.
+//! `cargo bench --bench pool`: first tables of paired rounds (`ROUNDS` sets their number; `CELLS` picks some, as in `CELLS=tiny,start`:
+//! their names are in `tables`), then, unless some were picked, criterion's own samples. Every run checks its results.
 
 #[path = "peers/pools.rs"]
 mod pools;
@@ -40,10 +40,13 @@ fn ten_microseconds() -> u32 {
 }
 
 fn main() {
-    let pool = Pool::new(2).expect("a pool of two");
     if !std::env::args().any(|argument| argument == "--test") {
-        tables(&pool);
+        tables();
+        if std::env::var_os("CELLS").is_some() {
+            return;
+        }
     }
+    let pool = Pool::new(2).expect("a pool of two");
     let inputs: Vec<u64> = (0..MILLION as u64).collect();
     let mut outputs = vec![0; MILLION];
     let mut criterion = Criterion::default().configure_from_args().sample_size(15);
@@ -57,13 +60,54 @@ fn main() {
     criterion.final_summary();
 }
 
-fn tables(pool: &Pool) {
+fn tables() {
     let rounds = setting("ROUNDS", 15);
+    let picked = std::env::var("CELLS").unwrap_or_default();
+    let wanted = |name: &str| picked.is_empty() || picked.split(',').any(|cell| cell.trim() == name);
+    let pool = &Pool::new(2).expect("a pool of two");
+    let mut others = pools::Pools::start();
+    if wanted("tiny") {
+        tiny(pool, &mut others, rounds);
+    }
+    if wanted("one") {
+        one_by_one(pool, &mut others, rounds);
+    }
+    if wanted("apply") {
+        small(pool, &mut others, rounds);
+    }
+    if wanted("start") {
+        start(&mut others, rounds);
+    }
+    drop(others);
+    if wanted("overhead") {
+        overhead(pool, rounds);
+    }
+    if wanted("efficiency") {
+        efficiency(pool, "10^5 items of 10 us", ITEMS, ten_microseconds(), rounds.min(7));
+        efficiency(pool, "200 items of 10 ms", 200, ten_microseconds() * 1000, rounds.min(5));
+    }
+    if wanted("scale") {
+        scale(rounds.min(5));
+    }
+    if wanted("faults") {
+        faults(pool);
+    }
+    if wanted("pinned") {
+        for (title, cpus) in [("one CPU", [0, 0]), ("two CPUs", [0, 1])] {
+            apply(title, cpus, rounds);
+        }
+    }
+    if wanted("rest") {
+        rest(pool);
+    }
+}
+
+/// A map of next to nothing.
+fn tiny(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
     let inputs: Vec<u64> = (0..MILLION as u64).collect();
     let mut outputs = vec![0; MILLION];
     let mut serial = vec![0; MILLION];
-    let mut others = pools::Pools::start();
-    let best = best_chunk(&mut others);
+    let best = best_chunk(others);
     let milliseconds = |started: Instant| started.elapsed().as_secs_f64() * 1e3;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
     let mut in_threads = vec![0; MILLION];
@@ -125,17 +169,6 @@ fn tables(pool: &Pool) {
     while std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    one_by_one(pool, &mut others, rounds);
-    small(pool, &mut others, rounds);
-    drop(others);
-    overhead(pool, rounds);
-    efficiency(pool, "10^5 items of 10 us", ITEMS, ten_microseconds(), rounds.min(7));
-    efficiency(pool, "200 items of 10 ms", 200, ten_microseconds() * 1000, rounds.min(5));
-    scale(rounds.min(5));
-    for (title, cpus) in [("one CPU", [0, 0]), ("two CPUs", [0, 1])] {
-        apply(title, cpus, rounds);
-    }
-    rest(pool);
 }
 
 /// The chunk with which the pool in C is fastest.
@@ -182,7 +215,7 @@ fn one_by_one(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
     );
 }
 
-/// `apply`, and start and stop, as they are used: not pinned.
+/// `apply` as it is used: not pinned.
 fn small(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
     const APPLIES: u64 = 500;
     let mut peers: Vec<Peer<'_>> = vec![(
@@ -203,7 +236,10 @@ fn small(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
         peers.push(("Python Pool.apply", Box::new(move || per(peer.sample("apply 500")))));
     }
     paired("apply", "us (less is better)", rounds, &mut peers);
-    drop(peers);
+}
+
+/// A pool made, and ended.
+fn start(others: &mut pools::Pools, rounds: usize) {
     let mut peers: Vec<Peer<'_>> = vec![
         (
             "forq start + stop",
@@ -403,4 +439,33 @@ fn rest(pool: &Pool) {
         "\nat rest for 2 s: {:.4} % of one CPU, both workers together",
         (used() - before) as f64 / 2e9 * 100.0
     );
+}
+
+/// Page faults of a map of 16 MB in and out: of the first, of one soon after, of one after a rest in which the pool gave its memory back.
+fn faults(pool: &Pool) {
+    let of = |pid: u32| -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit(") ").next().unwrap_or_default();
+        rest.split(' ').nth(7).and_then(|faults| faults.parse().ok()).unwrap_or(0)
+    };
+    let all = || -> [u64; 3] {
+        let workers = [0, 1].map(|worker| pool.worker_statistics(worker).map_or(0, |worker| worker.pid as u32));
+        [of(std::process::id()), of(workers[0]), of(workers[1])]
+    };
+    let inputs: Vec<u64> = (0..MILLION as u64).collect();
+    let mut outputs = vec![0; MILLION];
+    println!("\nmap of x * x over 10^6 u64: page faults of the host, the workers, and time");
+    for (name, pause, maps) in [("first", 0, 1), ("soon after", 0, 20), ("after a rest", 2500, 1)] {
+        std::thread::sleep(Duration::from_millis(pause));
+        let before = all();
+        let mut best = f64::MAX;
+        for _ in 0..maps {
+            let started = Instant::now();
+            pool.batch().map_into(|x| x.wrapping_mul(*x), &inputs, &mut outputs).expect("a map");
+            best = best.min(started.elapsed().as_secs_f64() * 1e3);
+        }
+        let after = all();
+        let each: Vec<u64> = after.iter().zip(before).map(|(after, before)| (after - before) / maps).collect();
+        println!("  {name:<14} {each:?}  {best:.2} ms");
+    }
 }
