@@ -449,13 +449,14 @@ fn faults(pool: &Pool) {
         rest.split(' ').nth(7).and_then(|faults| faults.parse().ok()).unwrap_or(0)
     };
     let all = || -> [u64; 3] {
-        let workers = [0, 1].map(|worker| pool.worker_statistics(worker).map_or(0, |worker| worker.pid as u32));
+        let workers =
+            [0, 1].map(|worker| pool.worker_statistics(worker).map_or(0, |worker| worker.pid as u32));
         [of(std::process::id()), of(workers[0]), of(workers[1])]
     };
     let inputs: Vec<u64> = (0..MILLION as u64).collect();
     let mut outputs = vec![0; MILLION];
     println!("\nmap of x * x over 10^6 u64: page faults of the host, the workers, and time");
-    for (name, pause, maps) in [("first", 0, 1), ("soon after", 0, 20), ("after a rest", 2500, 1)] {
+    for (name, pause, maps) in [("first", 0, 1), ("soon after", 0, 20), ("after a rest", 11_000, 1)] {
         std::thread::sleep(Duration::from_millis(pause));
         let before = all();
         let mut best = f64::MAX;
@@ -465,7 +466,8 @@ fn faults(pool: &Pool) {
             best = best.min(started.elapsed().as_secs_f64() * 1e3);
         }
         let after = all();
-        let each: Vec<u64> = after.iter().zip(before).map(|(after, before)| (after - before) / maps).collect();
+        let each: Vec<u64> =
+            after.iter().zip(before).map(|(after, before)| (after - before) / maps).collect();
         println!("  {name:<14} {each:?}  {best:.2} ms");
     }
 }
