@@ -4,8 +4,12 @@
 //! `cargo bench --bench pool`: first tables of paired rounds (`ROUNDS` sets their number; `CELLS` picks some, as in `CELLS=tiny,start`:
 //! their names are in `tables`), then, unless some were picked, criterion's own samples. Every run checks its results.
 
+#[path = "pool/memory.rs"]
+mod memory;
 #[path = "peers/pools.rs"]
 mod pools;
+#[path = "pool/scheduling.rs"]
+mod scheduling;
 mod support;
 
 use std::hint::black_box;
@@ -15,14 +19,19 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use forq::{Pool, Process, Shared};
 use rayon::prelude::*;
-use support::{Peer, paired, pin, setting, together};
+use support::{Peer, paired, pin, setting};
 
 const MILLION: usize = 1_000_000;
 const ITEMS: usize = 100_000;
 
-/// Work of a fixed number of steps: the same whoever does it.
+/// Work of a fixed number of steps: the same whoever does it, instruction by instruction that of `work` in peers/pool.c.
 fn work(steps: u32) -> u32 {
-    (0..steps).fold(1, |x, step| black_box(x ^ step).wrapping_mul(0x9E37_79B1))
+    (0..steps).fold(1, |x: u32, step| {
+        let mut next = u64::from((x ^ step).wrapping_mul(0x9E37_79B1));
+        // SAFETY: no instruction. The value stays in its register, but nobody knows which it is.
+        unsafe { std::arch::asm!("/* {0} */", inout(reg) next, options(nomem, nostack, preserves_flags)) };
+        next as u32
+    })
 }
 
 /// How many steps take 10 us here, by the fastest of many tries.
@@ -80,17 +89,23 @@ fn tables() {
     }
     drop(others);
     if wanted("overhead") {
-        overhead(pool, rounds);
+        scheduling::overhead(pool, rounds);
     }
     if wanted("efficiency") {
-        efficiency(pool, "10^5 items of 10 us", ITEMS, ten_microseconds(), rounds.min(7));
-        efficiency(pool, "200 items of 10 ms", 200, ten_microseconds() * 1000, rounds.min(5));
+        scheduling::efficiency(pool, "10^5 items of 10 us", ITEMS, ten_microseconds(), rounds.min(7));
+        scheduling::efficiency(pool, "200 items of 10 ms", 200, ten_microseconds() * 1000, rounds.min(5));
     }
     if wanted("scale") {
-        scale(rounds.min(5));
+        scheduling::scale(rounds.min(5));
+    }
+    if wanted("skew") {
+        scheduling::skew(pool, rounds.min(3));
+    }
+    if wanted("memory") {
+        memory::memory(pool);
     }
     if wanted("faults") {
-        faults(pool);
+        memory::faults(pool);
     }
     if wanted("pinned") {
         for (title, cpus) in [("one CPU", [0, 0]), ("two CPUs", [0, 1])] {
@@ -280,76 +295,6 @@ fn start(others: &mut pools::Pools, rounds: usize) {
     paired("a pool of 2", "us (less is better)", rounds, &mut peers);
 }
 
-/// What part of the throughput of two bare processes, which do half each, the pool reaches in chunks of its own choice.
-fn efficiency(pool: &Pool, title: &str, count: usize, steps: u32, rounds: usize) {
-    let steps = vec![steps; count];
-    let mut parts = Vec::new();
-    for round in 0..=rounds {
-        let (_, bare) =
-            together(2, |_| steps[..count / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
-        let started = Instant::now();
-        pool.map(|&steps| work(steps), &steps).expect("a map");
-        if round > 0 {
-            parts.push(bare.as_secs_f64() / started.elapsed().as_secs_f64());
-        }
-    }
-    println!(
-        "\n{title}, default chunks, 2 workers: {:.4} of two bare processes, median of {rounds}",
-        support::median(&parts)
-    );
-}
-
-/// Overhead of an item of 10^7 tiny ones, by 64 workers and by 2.
-fn scale(rounds: usize) {
-    let inputs: Vec<u32> = (0..10 * MILLION as u32).collect();
-    let mut outputs = vec![0; inputs.len()];
-    let pools =
-        [("64 workers", Pool::new(64).expect("a pool")), ("2 workers", Pool::new(2).expect("a pool"))];
-    let outputs = std::cell::RefCell::new(&mut outputs);
-    let mut peers: Vec<Peer<'_>> = Vec::new();
-    for (name, pool) in &pools {
-        let (inputs, outputs) = (&inputs, &outputs);
-        peers.push((
-            name,
-            Box::new(move || {
-                let started = Instant::now();
-                pool.batch().map_into(|x| x ^ 0x5555, inputs, &mut outputs.borrow_mut()).expect("a map");
-                started.elapsed().as_secs_f64() * 1e9 / inputs.len() as f64
-            }),
-        ));
-    }
-    paired("10^7 tiny items", "ns an item (less is better)", rounds, &mut peers);
-}
-
-/// 10^5 items of 10 us one by one, beside two bare processes that do half each.
-fn overhead(pool: &Pool, rounds: usize) {
-    let steps = [ten_microseconds(); ITEMS];
-    let mut pool_times = Vec::new();
-    let mut bare_times = Vec::new();
-    for round in 0..=rounds.min(15) {
-        let (_, bare) =
-            together(2, |_| steps[..ITEMS / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
-        let started = Instant::now();
-        pool.batch().chunk_size(1).map(|&steps| work(steps), &steps).expect("a map");
-        if round > 0 {
-            pool_times.push(started.elapsed().as_secs_f64());
-            bare_times.push(bare.as_secs_f64());
-        }
-    }
-    let each: Vec<f64> = pool_times
-        .iter()
-        .zip(&bare_times)
-        .map(|(pool, bare)| (pool - bare) * 2.0 / ITEMS as f64 * 1e9)
-        .collect();
-    println!("\n10^5 items of 10 us, chunk size 1, 2 workers: {} paired rounds", each.len());
-    println!(
-        "  forq {:.1} ms, two bare processes {:.1} ms",
-        support::median(&pool_times) * 1e3,
-        support::median(&bare_times) * 1e3
-    );
-    println!("  overhead an item, median of the rounds: {:.0} ns of one worker", support::median(&each));
-}
-
 /// `apply` beside a futex round trip between two processes, both pinned the same way.
 fn apply(title: &str, cpus: [usize; 2], rounds: usize) {
     const TRIPS: u32 = 2000;
@@ -439,35 +384,4 @@ fn rest(pool: &Pool) {
         "\nat rest for 2 s: {:.4} % of one CPU, both workers together",
         (used() - before) as f64 / 2e9 * 100.0
     );
-}
-
-/// Page faults of a map of 16 MB in and out: of the first, of one soon after, of one after a rest in which the pool gave its memory back.
-fn faults(pool: &Pool) {
-    let of = |pid: u32| -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let rest = stat.rsplit(") ").next().unwrap_or_default();
-        rest.split(' ').nth(7).and_then(|faults| faults.parse().ok()).unwrap_or(0)
-    };
-    let all = || -> [u64; 3] {
-        let workers =
-            [0, 1].map(|worker| pool.worker_statistics(worker).map_or(0, |worker| worker.pid as u32));
-        [of(std::process::id()), of(workers[0]), of(workers[1])]
-    };
-    let inputs: Vec<u64> = (0..MILLION as u64).collect();
-    let mut outputs = vec![0; MILLION];
-    println!("\nmap of x * x over 10^6 u64: page faults of the host, the workers, and time");
-    for (name, pause, maps) in [("first", 0, 1), ("soon after", 0, 20), ("after a rest", 11_000, 1)] {
-        std::thread::sleep(Duration::from_millis(pause));
-        let before = all();
-        let mut best = f64::MAX;
-        for _ in 0..maps {
-            let started = Instant::now();
-            pool.batch().map_into(|x| x.wrapping_mul(*x), &inputs, &mut outputs).expect("a map");
-            best = best.min(started.elapsed().as_secs_f64() * 1e3);
-        }
-        let after = all();
-        let each: Vec<u64> =
-            after.iter().zip(before).map(|(after, before)| (after - before) / maps).collect();
-        println!("  {name:<14} {each:?}  {best:.2} ms");
-    }
 }

@@ -21,6 +21,7 @@ fn main() {
         ("pools_may_be_made_in_tasks_and_end_with_them", nested),
         ("an_interrupt_ends_a_map_with_an_error_and_says_nothing", interrupt),
         ("what_is_copied_out_early_is_right_whatever_happens_later", early),
+        ("a_map_takes_memory_for_its_arrays_and_little_more", memory),
         ("byte_strings_may_be_fetched_later", bytes_later),
         ("fork_map_bytes_captures_anything", captured_bytes),
     ]);
@@ -229,6 +230,23 @@ fn early() {
     assert_eq!(late, Err(Error::TimedOut));
     assert!(outputs.iter().zip(&inputs).all(|(output, x)| *output == x + 1 || *output == u64::MAX));
     assert_eq!((outputs[0], outputs[350_000]), (1, u64::MAX));
+}
+
+fn memory() {
+    const COUNT: usize = 1_000_000;
+    let shared = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssShmem")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+    };
+    let pool = Pool::new(2).unwrap();
+    let inputs: Vec<u64> = (0..COUNT as u64).collect();
+    let mut outputs = vec![0u64; COUNT];
+    let before = shared();
+    pool.batch().map_into(|x| x + 1, &inputs, &mut outputs).unwrap();
+    let (taken, arrays) = (shared() - before, 16 * COUNT);
+    assert!(taken >= arrays && taken <= arrays + arrays / 20, "{taken} bytes for {arrays}");
+    assert!(outputs.iter().zip(&inputs).all(|(output, input)| *output == input + 1));
 }
 
 fn bytes_later() {
