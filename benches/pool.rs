@@ -93,7 +93,7 @@ fn tables() {
     }
     if wanted("efficiency") {
         scheduling::efficiency(pool, "10^5 items of 10 us", ITEMS, ten_microseconds(), rounds.min(7));
-        scheduling::efficiency(pool, "200 items of 10 ms", 200, ten_microseconds() * 1000, rounds.min(5));
+        scheduling::efficiency(pool, "500 items of 10 ms", 500, ten_microseconds() * 1000, rounds.min(5));
     }
     if wanted("scale") {
         scheduling::scale(rounds.min(5));
