@@ -1,11 +1,15 @@
 //! The pool beside other pools (Python's, a pool of forks and sockets in C, threads of rayon and OpenMP as yardsticks), and beside what its parts
 //! cost bare: forked processes, futex round trips.
 //!
-//! `cargo bench --bench pool`: first tables of paired rounds (`ROUNDS` sets their number), then criterion's
-//! own samples. Every run checks its results.
+//! `cargo bench --bench pool`: first tables of paired rounds (`ROUNDS` sets their number; `CELLS` picks some, as in `CELLS=tiny,start`:
+//! their names are in `tables`), then, unless some were picked, criterion's own samples. Every run checks its results.
 
+#[path = "pool/memory.rs"]
+mod memory;
 #[path = "peers/pools.rs"]
 mod pools;
+#[path = "pool/scheduling.rs"]
+mod scheduling;
 mod support;
 
 use std::hint::black_box;
@@ -15,14 +19,19 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use forq::{Pool, Process, Shared};
 use rayon::prelude::*;
-use support::{Peer, paired, pin, setting, together};
+use support::{Peer, paired, pin, setting};
 
 const MILLION: usize = 1_000_000;
 const ITEMS: usize = 100_000;
 
-/// Work of a fixed number of steps: the same whoever does it.
+/// Work of a fixed number of steps: the same whoever does it, instruction by instruction that of `work` in peers/pool.c.
 fn work(steps: u32) -> u32 {
-    (0..steps).fold(1, |x, step| black_box(x ^ step).wrapping_mul(0x9E37_79B1))
+    (0..steps).fold(1, |x: u32, step| {
+        let mut next = u64::from((x ^ step).wrapping_mul(0x9E37_79B1));
+        // SAFETY: no instruction. The value stays in its register, but nobody knows which it is.
+        unsafe { std::arch::asm!("/* {0} */", inout(reg) next, options(nomem, nostack, preserves_flags)) };
+        next as u32
+    })
 }
 
 /// How many steps take 10 us here, by the fastest of many tries.
@@ -40,10 +49,13 @@ fn ten_microseconds() -> u32 {
 }
 
 fn main() {
-    let pool = Pool::new(2).expect("a pool of two");
     if !std::env::args().any(|argument| argument == "--test") {
-        tables(&pool);
+        tables();
+        if std::env::var_os("CELLS").is_some() {
+            return;
+        }
     }
+    let pool = Pool::new(2).expect("a pool of two");
     let inputs: Vec<u64> = (0..MILLION as u64).collect();
     let mut outputs = vec![0; MILLION];
     let mut criterion = Criterion::default().configure_from_args().sample_size(15);
@@ -57,13 +69,60 @@ fn main() {
     criterion.final_summary();
 }
 
-fn tables(pool: &Pool) {
+fn tables() {
     let rounds = setting("ROUNDS", 15);
+    let picked = std::env::var("CELLS").unwrap_or_default();
+    let wanted = |name: &str| picked.is_empty() || picked.split(',').any(|cell| cell.trim() == name);
+    let pool = &Pool::new(2).expect("a pool of two");
+    let mut others = pools::Pools::start();
+    if wanted("tiny") {
+        tiny(pool, &mut others, rounds);
+    }
+    if wanted("one") {
+        one_by_one(pool, &mut others, rounds);
+    }
+    if wanted("apply") {
+        small(pool, &mut others, rounds);
+    }
+    if wanted("start") {
+        start(&mut others, rounds);
+    }
+    drop(others);
+    if wanted("overhead") {
+        scheduling::overhead(pool, rounds);
+    }
+    if wanted("efficiency") {
+        scheduling::efficiency(pool, "10^5 items of 10 us", ITEMS, ten_microseconds(), rounds.min(7));
+        scheduling::efficiency(pool, "500 items of 10 ms", 500, ten_microseconds() * 1000, rounds.min(5));
+    }
+    if wanted("scale") {
+        scheduling::scale(rounds.min(5));
+    }
+    if wanted("skew") {
+        scheduling::skew(pool, rounds.min(3));
+    }
+    if wanted("memory") {
+        memory::memory(pool);
+    }
+    if wanted("faults") {
+        memory::faults(pool);
+    }
+    if wanted("pinned") {
+        for (title, cpus) in [("one CPU", [0, 0]), ("two CPUs", [0, 1])] {
+            apply(title, cpus, rounds);
+        }
+    }
+    if wanted("rest") {
+        rest(pool);
+    }
+}
+
+/// A map of next to nothing.
+fn tiny(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
     let inputs: Vec<u64> = (0..MILLION as u64).collect();
     let mut outputs = vec![0; MILLION];
     let mut serial = vec![0; MILLION];
-    let mut others = pools::Pools::start();
-    let best = best_chunk(&mut others);
+    let best = best_chunk(others);
     let milliseconds = |started: Instant| started.elapsed().as_secs_f64() * 1e3;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
     let mut in_threads = vec![0; MILLION];
@@ -125,17 +184,6 @@ fn tables(pool: &Pool) {
     while std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    one_by_one(pool, &mut others, rounds);
-    small(pool, &mut others, rounds);
-    drop(others);
-    overhead(pool, rounds);
-    efficiency(pool, "10^5 items of 10 us", ITEMS, ten_microseconds(), rounds.min(7));
-    efficiency(pool, "200 items of 10 ms", 200, ten_microseconds() * 1000, rounds.min(5));
-    scale(rounds.min(5));
-    for (title, cpus) in [("one CPU", [0, 0]), ("two CPUs", [0, 1])] {
-        apply(title, cpus, rounds);
-    }
-    rest(pool);
 }
 
 /// The chunk with which the pool in C is fastest.
@@ -182,7 +230,7 @@ fn one_by_one(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
     );
 }
 
-/// `apply`, and start and stop, as they are used: not pinned.
+/// `apply` as it is used: not pinned.
 fn small(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
     const APPLIES: u64 = 500;
     let mut peers: Vec<Peer<'_>> = vec![(
@@ -203,7 +251,10 @@ fn small(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
         peers.push(("Python Pool.apply", Box::new(move || per(peer.sample("apply 500")))));
     }
     paired("apply", "us (less is better)", rounds, &mut peers);
-    drop(peers);
+}
+
+/// A pool made, and ended.
+fn start(others: &mut pools::Pools, rounds: usize) {
     let mut peers: Vec<Peer<'_>> = vec![
         (
             "forq start + stop",
@@ -242,76 +293,6 @@ fn small(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
         peers.push(("Python Pool", Box::new(|| peer.sample("start") / 1e3)));
     }
     paired("a pool of 2", "us (less is better)", rounds, &mut peers);
-}
-
-/// What part of the throughput of two bare processes, which do half each, the pool reaches in chunks of its own choice.
-fn efficiency(pool: &Pool, title: &str, count: usize, steps: u32, rounds: usize) {
-    let steps = vec![steps; count];
-    let mut parts = Vec::new();
-    for round in 0..=rounds {
-        let (_, bare) =
-            together(2, |_| steps[..count / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
-        let started = Instant::now();
-        pool.map(|&steps| work(steps), &steps).expect("a map");
-        if round > 0 {
-            parts.push(bare.as_secs_f64() / started.elapsed().as_secs_f64());
-        }
-    }
-    println!(
-        "\n{title}, default chunks, 2 workers: {:.4} of two bare processes, median of {rounds}",
-        support::median(&parts)
-    );
-}
-
-/// Overhead of an item of 10^7 tiny ones, by 64 workers and by 2.
-fn scale(rounds: usize) {
-    let inputs: Vec<u32> = (0..10 * MILLION as u32).collect();
-    let mut outputs = vec![0; inputs.len()];
-    let pools =
-        [("64 workers", Pool::new(64).expect("a pool")), ("2 workers", Pool::new(2).expect("a pool"))];
-    let outputs = std::cell::RefCell::new(&mut outputs);
-    let mut peers: Vec<Peer<'_>> = Vec::new();
-    for (name, pool) in &pools {
-        let (inputs, outputs) = (&inputs, &outputs);
-        peers.push((
-            name,
-            Box::new(move || {
-                let started = Instant::now();
-                pool.batch().map_into(|x| x ^ 0x5555, inputs, &mut outputs.borrow_mut()).expect("a map");
-                started.elapsed().as_secs_f64() * 1e9 / inputs.len() as f64
-            }),
-        ));
-    }
-    paired("10^7 tiny items", "ns an item (less is better)", rounds, &mut peers);
-}
-
-/// 10^5 items of 10 us one by one, beside two bare processes that do half each.
-fn overhead(pool: &Pool, rounds: usize) {
-    let steps = [ten_microseconds(); ITEMS];
-    let mut pool_times = Vec::new();
-    let mut bare_times = Vec::new();
-    for round in 0..=rounds.min(15) {
-        let (_, bare) =
-            together(2, |_| steps[..ITEMS / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
-        let started = Instant::now();
-        pool.batch().chunk_size(1).map(|&steps| work(steps), &steps).expect("a map");
-        if round > 0 {
-            pool_times.push(started.elapsed().as_secs_f64());
-            bare_times.push(bare.as_secs_f64());
-        }
-    }
-    let each: Vec<f64> = pool_times
-        .iter()
-        .zip(&bare_times)
-        .map(|(pool, bare)| (pool - bare) * 2.0 / ITEMS as f64 * 1e9)
-        .collect();
-    println!("\n10^5 items of 10 us, chunk size 1, 2 workers: {} paired rounds", each.len());
-    println!(
-        "  forq {:.1} ms, two bare processes {:.1} ms",
-        support::median(&pool_times) * 1e3,
-        support::median(&bare_times) * 1e3
-    );
-    println!("  overhead an item, median of the rounds: {:.0} ns of one worker", support::median(&each));
 }
 
 /// `apply` beside a futex round trip between two processes, both pinned the same way.

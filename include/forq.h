@@ -1216,6 +1216,11 @@ typedef struct forq_pool_options {
      */
     bool ignore_interrupt;
     /**
+     * Each worker stays on one CPU of those that this process may use: the first on the first, and around. The scheduler mostly
+     * does as well.
+     */
+    bool pinned;
+    /**
      * Must be zero.
      */
     uint64_t reserved[8];
@@ -1291,6 +1296,65 @@ typedef struct forq_job {
 } forq_job;
 
 /**
+ * Makes a pool and waits until its workers have run the initializer. Make it early: descriptors that are open
+ * now stay open in the workers; afterwards the process may start threads. stdio is flushed. If this is the only
+ * thread, the pool's processes are not seen by the process's own wait calls and SIGCHLD handler; else one is.
+ *
+ * Returns 0; -EINVAL for NULL, more than 4094 workers, reserved fields not zero; -ECHILD if a worker could not start
+ * or its initializer failed; -ENOMEM.
+ */
+int forq_pool_new(const struct forq_pool_options *options_or_null,
+                  struct forq_pool **pool_out);
+
+/**
+ * Runs fn on one input and waits for its result.
+ *
+ * Returns what fn returned when >= 0; -ECHILD if it crashed, was lost or returned a negative value; -ETIMEDOUT, or -EAGAIN
+ * if timeout_ns is 0: then it is cancelled; -EPERM in another process; -ESHUTDOWN after close; -EINVAL; -ENOMEM.
+ */
+int forq_pool_apply(struct forq_pool *p,
+                    forq_task_fn fn,
+                    const void *input,
+                    size_t input_size,
+                    void *output_out,
+                    size_t output_size,
+                    int64_t timeout_ns);
+
+/**
+ * Runs a job and waits for all its items. In every case the buffers are the caller's again on return.
+ *
+ * Returns 0 if all items are OK; -ECHILD if not, see statuses; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0: then
+ * what was not done is cancelled, and what was being run is stopped by killing its worker; -EPERM in another process; -ESHUTDOWN after close; -EINVAL for NULL, sizes whose product overflows, reserved
+ * fields not zero, a function that was not mapped when the pool was made; -ENOMEM if the job does not fit the arena.
+ */
+int forq_pool_map(struct forq_pool *p,
+                  const struct forq_job *job,
+                  int64_t timeout_ns);
+
+/**
+ * Takes no new work; workers leave when what is pending is done. Returns 0; -EPERM; -EINVAL.
+ */
+int forq_pool_close(struct forq_pool *p);
+
+/**
+ * Ends all workers: SIGTERM, and after half a second SIGKILL. Pending items are cancelled. Returns 0; -EPERM; -EINVAL.
+ */
+int forq_pool_terminate(struct forq_pool *p);
+
+/**
+ * Waits until all workers have ended.
+ *
+ * Returns 0; -EINVAL before close or terminate; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EPERM.
+ */
+int forq_pool_join(struct forq_pool *p, int64_t timeout_ns);
+
+/**
+ * Ends a pool: terminates and reaps its workers; threads inside a call on it get -ECHILD first. In a forked child only
+ * the child's copies are let go. NULL does nothing.
+ */
+void forq_pool_free(struct forq_pool *p);
+
+/**
  * What a pool has done since it was made.
  */
 typedef struct forq_pool_statistics {
@@ -1355,75 +1419,14 @@ typedef struct forq_worker_statistics {
 } forq_worker_statistics;
 
 /**
- * Makes a pool and waits until its workers have run the initializer. Make it early: descriptors that are open
- * now stay open in the workers; afterwards the process may start threads. stdio is flushed. If this is the only
- * thread, the pool's processes are not seen by the process's own wait calls and SIGCHLD handler; else one is.
- *
- * Returns 0; -EINVAL for NULL, more than 4094 workers, reserved fields not zero; -ECHILD if a worker could not start
- * or its initializer failed; -ENOMEM.
- */
-int forq_pool_new(const struct forq_pool_options *options_or_null,
-                  struct forq_pool **pool_out);
-
-/**
- * Runs fn on one input and waits for its result.
- *
- * Returns what fn returned when >= 0; -ECHILD if it crashed, was lost or returned a negative value; -ETIMEDOUT, or -EAGAIN
- * if timeout_ns is 0: then it is cancelled; -EPERM in another process; -ESHUTDOWN after close; -EINVAL; -ENOMEM.
- */
-int forq_pool_apply(struct forq_pool *p,
-                    forq_task_fn fn,
-                    const void *input,
-                    size_t input_size,
-                    void *output_out,
-                    size_t output_size,
-                    int64_t timeout_ns);
-
-/**
- * Runs a job and waits for all its items. In every case the buffers are the caller's again on return.
- *
- * Returns 0 if all items are OK; -ECHILD if not, see statuses; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0: then
- * what was not done is cancelled, and what was being run is stopped by killing its worker; -EPERM in another process; -ESHUTDOWN after close; -EINVAL for NULL, sizes whose product overflows, reserved
- * fields not zero, a function that was not mapped when the pool was made; -ENOMEM if the job does not fit the arena.
- */
-int forq_pool_map(struct forq_pool *p,
-                  const struct forq_job *job,
-                  int64_t timeout_ns);
-
-/**
- * Takes no new work; workers leave when what is pending is done. Returns 0; -EPERM; -EINVAL.
- */
-int forq_pool_close(struct forq_pool *p);
-
-/**
- * Ends all workers: SIGTERM, and after half a second SIGKILL. Pending items are cancelled. Returns 0; -EPERM; -EINVAL.
- */
-int forq_pool_terminate(struct forq_pool *p);
-
-/**
- * Waits until all workers have ended.
- *
- * Returns 0; -EINVAL before close or terminate; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0; -EPERM.
- */
-int forq_pool_join(struct forq_pool *p, int64_t timeout_ns);
-
-/**
  * What a pool has done. Returns 0; -EPERM; -EINVAL.
  */
-int forq_pool_stats(const struct forq_pool *p, struct forq_pool_statistics *stats_out);
+int forq_pool_stats(const forq_pool *p, struct forq_pool_statistics *stats_out);
 
 /**
  * What one worker has done, from 0. Returns 0; -ERANGE if there are not so many; -EPERM; -EINVAL.
  */
-int forq_pool_worker_stats(const struct forq_pool *p,
-                           uint32_t worker,
-                           struct forq_worker_statistics *stats_out);
-
-/**
- * Ends a pool: terminates and reaps its workers; threads inside a call on it get -ECHILD first. In a forked child only
- * the child's copies are let go. NULL does nothing.
- */
-void forq_pool_free(struct forq_pool *p);
+int forq_pool_worker_stats(const forq_pool *p, uint32_t worker, struct forq_worker_statistics *stats_out);
 
 /**
  * The result of forq_pool_apply_async or forq_pool_map_async: kept until it is freed, also after its pool was. Belongs to the

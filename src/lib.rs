@@ -96,7 +96,7 @@ pub use pool::{
     Stream, TaskError, WorkerStatistics,
 };
 #[cfg(feature = "std")]
-pub use pool::{fork_map, fork_map_unchecked};
+pub use pool::{Bytes, fork_map, fork_map_bytes, fork_map_unchecked};
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use queue::{ByteQueue, PutError, Queue, QueueStatistics};
 pub use shared::Shareable;

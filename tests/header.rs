@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `src/ffi`, in the header's order.
-const NOUNS: [&str; 20] = [
+const NOUNS: [&str; 21] = [
     "library",
     "mutex",
     "semaphore",
@@ -19,6 +19,7 @@ const NOUNS: [&str; 20] = [
     "pipe",
     "process",
     "pool",
+    "pool_statistics",
     "result",
     "stream",
     "segment",

@@ -19,6 +19,7 @@ pub mod manager;
 pub mod mutex;
 pub mod pipe;
 pub mod pool;
+pub mod pool_statistics;
 pub mod process;
 pub mod queue;
 pub mod result;

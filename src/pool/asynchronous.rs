@@ -14,7 +14,8 @@ use super::{Pool, job_error};
 use crate::error::{Error, Result};
 use crate::sys::clock::Deadline;
 
-/// The result of work that goes on: of [`Pool::apply_async`] an `AsyncResult<R>`, of [`Pool::map_async`] an `AsyncResult<[R]>`.
+/// The result of work that goes on: of [`Pool::apply_async`] an `AsyncResult<R>`, of [`Pool::map_async`] an `AsyncResult<[R]>`; of
+/// byte strings `AsyncResult<Bytes>` and `AsyncResult<[Bytes]>`.
 ///
 /// It keeps what it needs: it may outlive the pool, and if it was ready when the pool was dropped, it stays so. Dropping it lets go: the
 /// work goes on, and its results are dropped. It belongs to the process that made the pool; in others its methods give
@@ -32,7 +33,7 @@ unsafe impl<T: ?Sized> Sync for AsyncResult<T> {}
 impl<T: ?Sized> AsyncResult<T> {
     /// # Safety
     /// The job's results must be of the type `T`, or its elements.
-    unsafe fn submit(pool: &Pool, job: &Job) -> Result<Self> {
+    pub(super) unsafe fn submit(pool: &Pool, job: &Job) -> Result<Self> {
         // SAFETY: the job's buffers are borrowed until it returns; by contract.
         let flight = unsafe { Host::submit(pool.host, job) }?;
         Ok(Self { flight, result: PhantomData })

@@ -11,20 +11,85 @@ use super::run::Run;
 use super::status::TOO_LARGE;
 use crate::error::{Error, Result};
 
+/// As a result, of [`AsyncResult`](super::AsyncResult): a byte string of any size up to the bound.
+#[derive(Debug)]
+pub enum Bytes {}
+
 /// Before each result stands its size.
 const HEAD: usize = size_of::<u64>();
 
+/// Bytes of a result of at most `bound` with its head.
+pub(super) fn room(bound: usize) -> Result<usize> {
+    let room = bound.checked_next_multiple_of(HEAD).and_then(|size| size.checked_add(HEAD));
+    room.ok_or(Error::InvalidArgument)
+}
+
+/// The bytes of a result, of its output.
+pub(super) fn written(output: &[u8]) -> &[u8] {
+    let (head, rest) = output.split_at(HEAD.min(output.len()));
+    let size = head.try_into().map_or(0, u64::from_ne_bytes) as usize;
+    &rest[..size.min(rest.len())]
+}
+
+/// Puts a result where a task's function writes it; how much that was, or the item's code.
+pub(super) fn put(result: &[u8], output: &mut [u8]) -> core::result::Result<usize, i32> {
+    output.get_mut(..result.len()).ok_or(TOO_LARGE)?.copy_from_slice(result);
+    Ok(result.len())
+}
+
+/// Runs `function` for each item; it writes into the room of `bound` bytes for its result, and says how much, or gives the
+/// item's code.
+///
+/// # Safety
+/// The job's outputs must be [`room`] for a bound, and bytes.
+pub(super) unsafe fn each_item_writes(
+    run: &mut Run<'_>,
+    bound: usize,
+    function: impl Fn(usize, &mut [u8]) -> core::result::Result<usize, i32>,
+) {
+    let (outputs, size) = (run.output(0), run.output(1) as usize - run.output(0) as usize);
+    // Where it is read from, others could write.
+    let bound = bound.min(size - HEAD);
+    each_item(run, |item| {
+        // SAFETY: the item's own place in the results, of which any bytes are valid.
+        let (head, output) = unsafe {
+            let head = outputs.add(item * size);
+            (head.cast::<u64>(), core::slice::from_raw_parts_mut(head.add(HEAD), bound))
+        };
+        match function(item, output) {
+            Ok(size) => {
+                // SAFETY: aligned, since all sizes are multiples of it.
+                unsafe { head.write(size as u64) };
+                0
+            }
+            Err(code) => code,
+        }
+    });
+}
+
 /// The bound, then inputs one after the other; and where each lies.
-struct Packed {
+pub(super) struct Packed {
     bytes: Vec<u8>,
     places: Vec<[usize; 2]>,
 }
 
 impl Packed {
+    /// Of byte strings.
+    pub(super) fn of(bound: usize, inputs: &[impl AsRef<[u8]>]) -> Self {
+        let mut packed = Self::new(bound);
+        for input in inputs {
+            let start = packed.bytes.len();
+            packed.bytes.extend_from_slice(input.as_ref());
+            packed.places.push([start, packed.bytes.len() - start]);
+        }
+        packed
+    }
+
     fn new(bound: usize) -> Self {
         Self { bytes: (bound as u64).to_ne_bytes().to_vec(), places: Vec::new() }
     }
 
+    #[cfg(feature = "serde")]
     fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
         let start = self.bytes.len();
         write(&mut self.bytes)?;
@@ -40,8 +105,7 @@ fn packed_job<F: Copy>(
     bound: usize,
     chunk: usize,
 ) -> Result<Job> {
-    let room = bound.checked_next_multiple_of(HEAD).and_then(|size| size.checked_add(HEAD));
-    let output_size = room.ok_or(Error::InvalidArgument)?;
+    let output_size = room(bound)?;
     let job = job_of::<u8, [usize; 2], u64, F>(runner, &inputs.bytes, &inputs.places, chunk);
     Ok(Job { output_size, ..job })
 }
@@ -54,29 +118,26 @@ unsafe fn run_packed(
     run: &mut Run<'_>,
     function: impl Fn(&[u8], &mut [u8]) -> core::result::Result<usize, i32>,
 ) {
-    let (inputs, outputs) = (run.input(0).cast::<[usize; 2]>(), run.output(0));
-    let room = run.output(1) as usize - outputs as usize - HEAD;
+    let inputs = run.input(0).cast::<[usize; 2]>();
     // SAFETY: the host copied that many, and changes nothing as long as a worker is on the job.
     let all = unsafe { core::slice::from_raw_parts(run.context(), run.context_length::<u8>()) };
-    let bound = all.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes) as usize).min(room);
-    each_item(run, |item| {
+    let bound = all.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes) as usize);
+    let call = |item: usize, output: &mut [u8]| {
         // SAFETY: the host copied one for each item.
         let [start, length] = unsafe { *inputs.add(item) };
-        let input = all.get(start..start + length).unwrap_or_default();
-        // SAFETY: the item's own place in the results, of which any bytes are valid.
-        let (head, output) = unsafe {
-            let head = outputs.add(item * (HEAD + room));
-            (head.cast::<u64>(), core::slice::from_raw_parts_mut(head.add(HEAD), bound))
-        };
-        match function(input, output) {
-            Ok(size) => {
-                // SAFETY: aligned, since all sizes are multiples of it.
-                unsafe { head.write(size as u64) };
-                0
-            }
-            Err(code) => code,
-        }
-    });
+        function(all.get(start..start + length).unwrap_or_default(), output)
+    };
+    // SAFETY: the bound is that by which the job was made.
+    unsafe { each_item_writes(run, bound, call) };
+}
+
+/// The job of a closure of type `F` on byte strings.
+pub(super) fn bytes_job<B: AsRef<[u8]>, F: Fn(&[u8]) -> B + Copy>(
+    inputs: &Packed,
+    bound: usize,
+    chunk: usize,
+) -> Result<Job> {
+    packed_job::<F>(run_bytes::<B, F>, inputs, bound, chunk)
 }
 
 /// # Safety
@@ -84,25 +145,18 @@ unsafe fn run_packed(
 unsafe fn run_bytes<B: AsRef<[u8]>, F: Fn(&[u8]) -> B + Copy>(run: &mut Run<'_>) {
     // SAFETY: the caller of the map had one.
     let function = unsafe { conjure::<F>() };
-    let call = |input: &[u8], output: &mut [u8]| {
-        let result = function(input);
-        let bytes = result.as_ref();
-        output.get_mut(..bytes.len()).ok_or(TOO_LARGE)?.copy_from_slice(bytes);
-        Ok(bytes.len())
-    };
+    let call = |input: &[u8], output: &mut [u8]| put(function(input).as_ref(), output);
     // SAFETY: by contract.
     unsafe { run_packed(run, call) };
 }
 
 impl Batch<'_> {
     /// Runs a packed job, and gives each result's bytes to `take`.
-    fn run_packed(self, job: &Job, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub(super) fn run_packed(self, job: &Job, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut taken = Ok(());
         let mut take = |_, output: &[u8]| {
-            let (head, rest) = output.split_at(HEAD.min(output.len()));
-            let size = head.try_into().map_or(0, u64::from_ne_bytes) as usize;
             if taken.is_ok() {
-                taken = take(&rest[..size.min(rest.len())]);
+                taken = take(written(output));
             }
         };
         let mut sink = Sink { take: Some(&mut take), ..Sink::NOTHING };
@@ -126,14 +180,8 @@ impl Batch<'_> {
     where
         F: Fn(&[u8]) -> B + Copy + Send + Sync + 'static,
     {
-        let mut packed = Packed::new(bound);
-        for input in inputs {
-            packed.push(|bytes| {
-                bytes.extend_from_slice(input.as_ref());
-                Ok(())
-            })?;
-        }
-        let job = packed_job::<F>(run_bytes::<B, F>, &packed, bound, self.chunk_size)?;
+        let packed = Packed::of(bound, inputs);
+        let job = bytes_job::<B, F>(&packed, bound, self.chunk_size)?;
         let mut outputs = Vec::with_capacity(inputs.len());
         self.run_packed(&job, |output| {
             outputs.push(output.to_vec());
@@ -144,6 +192,17 @@ impl Batch<'_> {
 }
 
 impl Pool {
+    /// Runs `function` on one byte string; its result is a byte string of at most `bound` bytes.
+    ///
+    /// # Errors
+    /// As [`Pool::map_bytes`].
+    pub fn apply_bytes<B: AsRef<[u8]>, F>(&self, bound: usize, function: F, input: &[u8]) -> Result<Vec<u8>>
+    where
+        F: Fn(&[u8]) -> B + Copy + Send + Sync + 'static,
+    {
+        self.batch().map_bytes(bound, function, &[input]).map(|outputs| outputs.concat())
+    }
+
     /// Runs `function` on byte strings of any sizes; its results are byte strings of at most `bound` bytes.
     ///
     /// ```

@@ -2,6 +2,7 @@
 
 use core::ffi::c_void;
 
+use super::closure::each_until_panic;
 use super::job::Job;
 use super::run::Run;
 
@@ -37,13 +38,19 @@ unsafe fn run(run: &mut Run<'_>) {
     let [context_size, input_size, output_size] = run.sizes();
     let null = core::ptr::null();
     let context = if context_size == 0 { null } else { run.context().cast() };
-    for item in run.range.clone() {
-        run.begin(item);
-        // What has no size is NULL there as here.
-        let input = if input_size == 0 { null } else { run.input(item).cast() };
-        let output = if output_size == 0 { core::ptr::null_mut() } else { run.output(item).cast() };
+    let (mut item, end) = (run.range.start, run.range.end);
+    // Taken once: see `Plain`. What has no size is NULL there as here.
+    let (inputs, outputs) = (run.input(0), run.output(0));
+    let call = |item: usize| {
+        let input = if input_size == 0 { null } else { inputs.wrapping_add(item * input_size).cast() };
+        let output = if output_size == 0 {
+            core::ptr::null_mut()
+        } else {
+            outputs.wrapping_add(item * output_size).cast()
+        };
         // SAFETY: the caller vouched for the task and its buffers' sizes.
-        let code = unsafe { task(input, output, context) };
-        run.end(item, code);
-    }
+        unsafe { task(input, output, context) }
+    };
+    // C functions do not panic.
+    each_until_panic(run, &mut item, end, &call);
 }

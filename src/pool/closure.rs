@@ -129,18 +129,10 @@ pub(super) fn each_item(run: &mut Run<'_>, function: impl Fn(usize) -> i32) {
     let mut item = run.range.start;
     let end = run.range.end;
     while item < end {
-        let mut until_panic = |item: &mut usize| {
-            while *item < end {
-                run.begin(*item);
-                let code = function(*item);
-                run.end(*item, code);
-                *item += 1;
-            }
-        };
         #[cfg(feature = "std")]
         {
             let said = crate::process::caught_telling(
-                || until_panic(&mut item),
+                || each_until_panic(run, &mut item, end, &function),
                 |text| PanicMessage::new(text.unwrap_or_default().as_bytes()),
             );
             if let Err(message) = said {
@@ -150,6 +142,34 @@ pub(super) fn each_item(run: &mut Run<'_>, function: impl Fn(usize) -> i32) {
             }
         }
         #[cfg(not(feature = "std"))]
-        until_panic(&mut item);
+        each_until_panic(run, &mut item, end, &function);
+    }
+}
+
+/// Runs items from `item` on; after a panic that is the one that did it.
+#[inline(always)]
+pub(super) fn each_until_panic(
+    run: &mut Run<'_>,
+    item: &mut usize,
+    end: usize,
+    function: &impl Fn(usize) -> i32,
+) {
+    if let Some(plain) = run.plain() {
+        while *item < end {
+            plain.begin(*item);
+            let code = function(*item);
+            plain.stay_single();
+            *item += 1;
+            if code != 0 {
+                run.end_failed(*item - 1, code);
+                break;
+            }
+        }
+    }
+    while *item < end {
+        run.begin(*item);
+        let code = function(*item);
+        run.end(*item, code);
+        *item += 1;
     }
 }

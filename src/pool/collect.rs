@@ -11,65 +11,122 @@ use super::status::{FAILED, PANICKED, RETRY, TaskError, TaskStatus};
 use super::word::{ChunkWord, Stage};
 use crate::sys::atomic::Ordering;
 
+/// Results on their way out, in order: how far they are, and what is known of those that are out.
+#[derive(Default)]
+pub(super) struct Collection {
+    /// Chunks before this one are out.
+    next: usize,
+    /// Items that are OK and not yet copied, in one piece.
+    good: Range<usize>,
+    tally: Tally,
+}
+
 impl Host {
-    /// Copies out what is done, and says of each item how it ended.
+    /// Copies out what is done of a job that is still under way, up to the first chunk that is not: while others go on, and while it is
+    /// in the caches. How many bytes.
+    ///
+    /// # Safety
+    /// The sink must have room for all.
+    pub(super) unsafe fn collect_done(
+        &self,
+        sink: &mut Sink<'_>,
+        ticket: &Ticket,
+        out: &mut Collection,
+    ) -> usize {
+        let from = out.next;
+        while let Some(word) = self.words(ticket).get(out.next) {
+            // Acquire: pairs with the exchange to done, which nobody changes any more.
+            let word = ChunkWord(word.load(Ordering::Acquire));
+            if word.stage() != Stage::Done {
+                break;
+            }
+            // SAFETY: by contract; the chunk is done. All its items have a status of their own.
+            unsafe { self.collect_chunk(sink, ticket, word, TaskStatus::CANCELLED, out) };
+        }
+        // SAFETY: by contract.
+        unsafe { self.copy_out(sink, &ticket.fields, core::mem::take(&mut out.good)) };
+        (out.next - from) * ticket.fields.chunk_size * ticket.fields.output_size
+    }
+
+    /// Copies out what is done and not yet out, and says of each item how it ended: of those that were not done, `rest`.
     ///
     /// # Safety
     /// The sink must have room for all; every chunk must be done or cancelled.
-    pub(super) unsafe fn collect(&self, sink: &mut Sink<'_>, ticket: &Ticket, rest: TaskStatus) -> Tally {
-        let fields = &ticket.fields;
-        let mut tally = Tally::default();
-        // Items that are OK and not yet copied, in one piece.
-        let mut good = 0..0;
-        for (chunk, word) in self.words(ticket).iter().enumerate() {
+    pub(super) unsafe fn collect(
+        &self,
+        sink: &mut Sink<'_>,
+        ticket: &Ticket,
+        rest: TaskStatus,
+        mut out: Collection,
+    ) -> Tally {
+        while let Some(word) = self.words(ticket).get(out.next) {
             let word = ChunkWord(word.load(Ordering::Acquire));
-            let items = fields.chunk(chunk as u32);
-            let done = match word.stage() {
-                Stage::Done => items.end,
-                _ => items.start + (word.start() as usize).min(items.len()),
-            };
-            let mut looked_at = items.start;
-            if !word.is_dirty() {
-                // SAFETY: by contract.
-                unsafe { self.accept(sink, fields, &mut good, items.start..done) };
-                looked_at = done;
-            }
-            for item in looked_at..items.end {
-                let mut status = rest;
-                if item < done {
-                    // SAFETY: written by the chunk's worker or the supervisor.
-                    let written = unsafe { self.shared.status(fields, item).read() };
-                    status = if written.kind == RETRY { rest } else { written };
-                }
-                if status.is_ok() {
-                    // SAFETY: by contract.
-                    unsafe { self.accept(sink, fields, &mut good, item..item + 1) };
-                    continue;
-                }
-                if status.kind == FAILED && fields.task != 0 {
-                    // A C function that returned a code has written its output all the same.
-                    // SAFETY: by contract.
-                    unsafe { self.copy_out(sink, fields, item..item + 1) };
-                }
-                if tally.failed == 0 {
-                    tally.error = self.error_of(ticket, item, status);
-                }
-                if let Some(errors) = &mut sink.errors
-                    && let Some(error) = self.error_of(ticket, item, status)
-                {
-                    errors(item, error);
-                }
-                tally.failed += 1;
-                tally.first.get_or_insert((item, status));
-                if !sink.statuses.is_null() {
-                    // SAFETY: room for all items, by contract.
-                    unsafe { sink.statuses.add(item).write(status) };
-                }
-            }
+            // SAFETY: by contract.
+            unsafe { self.collect_chunk(sink, ticket, word, rest, &mut out) };
         }
         // SAFETY: by contract.
-        unsafe { self.copy_out(sink, fields, good) };
-        tally
+        unsafe { self.copy_out(sink, &ticket.fields, out.good) };
+        out.tally
+    }
+
+    /// The next chunk, whose word is this.
+    ///
+    /// # Safety
+    /// As [`Host::collect`], for this chunk.
+    unsafe fn collect_chunk(
+        &self,
+        sink: &mut Sink<'_>,
+        ticket: &Ticket,
+        word: ChunkWord,
+        rest: TaskStatus,
+        out: &mut Collection,
+    ) {
+        let fields = &ticket.fields;
+        let items = fields.chunk(out.next as u32);
+        out.next += 1;
+        let done = match word.stage() {
+            Stage::Done => items.end,
+            _ => items.start + (word.start() as usize).min(items.len()),
+        };
+        let mut looked_at = items.start;
+        if !word.is_dirty() {
+            // SAFETY: by contract.
+            unsafe { self.accept(sink, fields, &mut out.good, items.start..done) };
+            looked_at = done;
+        }
+        for item in looked_at..items.end {
+            let mut status = rest;
+            if item < done {
+                // SAFETY: written by the chunk's worker or the supervisor.
+                let written = unsafe { self.shared.status(fields, item).read() };
+                status = if written.kind == RETRY { rest } else { written };
+            }
+            if status.is_ok() {
+                // SAFETY: by contract.
+                unsafe { self.accept(sink, fields, &mut out.good, item..item + 1) };
+                continue;
+            }
+            if status.kind == FAILED && fields.task != 0 {
+                // A C function that returned a code has written its output all the same.
+                // SAFETY: by contract.
+                unsafe { self.copy_out(sink, fields, item..item + 1) };
+            }
+            let tally = &mut out.tally;
+            if tally.failed == 0 {
+                tally.error = self.error_of(ticket, item, status);
+            }
+            if let Some(errors) = &mut sink.errors
+                && let Some(error) = self.error_of(ticket, item, status)
+            {
+                errors(item, error);
+            }
+            tally.failed += 1;
+            tally.first.get_or_insert((item, status));
+            if !sink.statuses.is_null() {
+                // SAFETY: room for all items, by contract.
+                unsafe { sink.statuses.add(item).write(status) };
+            }
+        }
     }
 
     /// Why an item did not succeed, if it did not, with what it said.

@@ -1,6 +1,7 @@
 //! A job in flight, from the host's side: handed out, waited for, cancelled, sealed. What becomes of its results: [`collect`](super::collect).
 
 use super::books::{Books, Reserved};
+use super::collect::Collection;
 use super::control::{Fields, Shared, outcome, request};
 use super::host::Host;
 use super::job::{Job, Layout, Sink, Tally};
@@ -18,6 +19,8 @@ use crate::sys::signal::SIGKILL;
 const YIELDS: u32 = 8;
 /// Bytes of inputs after which the workers may begin with them, while the host copies more.
 const PIECE: usize = 256 << 10;
+/// Bytes of outputs that must be ready for the host to look for more without sleeping.
+const WORTH_A_LOOK: usize = 32 << 10;
 
 /// A job in flight.
 #[derive(Clone, Copy)]
@@ -38,16 +41,20 @@ impl Host {
             self.check(job)?;
             return Ok(Tally::default());
         }
+        let mut out = Collection::default();
         // SAFETY: by contract.
-        let ticket = unsafe { self.launch(job, false, deadline) }?;
-        let ended = self.await_completed(&ticket, deadline);
+        let mut look = |ticket: &Ticket| unsafe { self.collect_done(sink, ticket, &mut out) };
+        // SAFETY: by contract.
+        let ticket = unsafe { self.launch(job, false, deadline, |ticket| _ = look(ticket)) }?;
+        // As long as each look finds more to copy than looking costs, there is another.
+        let ended = self.await_completed(&ticket, deadline, || look(&ticket) >= WORTH_A_LOOK);
         let rest = match ended {
             Ok(()) => TaskStatus::CANCELLED,
             Err(Error::ChildLost) => self.seal(&ticket),
             Err(_) => self.cancel(&ticket).1,
         };
         // SAFETY: by contract; all chunks have their last word.
-        let mut tally = unsafe { self.collect(sink, &ticket, rest) };
+        let mut tally = unsafe { self.collect(sink, &ticket, rest, out) };
         self.note_job(&ticket);
         self.withdraw(&ticket);
         match ended {
@@ -77,11 +84,17 @@ impl Host {
         Ok(())
     }
 
-    /// Copies a job into the arena and lets the workers at it. `held`: for a result.
+    /// Copies a job into the arena and lets the workers at it. `held`: for a result. `between`: called after each piece of inputs.
     ///
     /// # Safety
     /// As [`Host::run`].
-    pub(super) unsafe fn launch(&self, job: &Job, held: bool, deadline: Deadline) -> Result<Ticket> {
+    pub(super) unsafe fn launch(
+        &self,
+        job: &Job,
+        held: bool,
+        deadline: Deadline,
+        between: impl FnMut(&Ticket),
+    ) -> Result<Ticket> {
         self.check(job)?;
         let layout = Layout::of(job, self.shared.workers)?;
         let ticket = self.reserve(layout, held, deadline)?;
@@ -95,7 +108,7 @@ impl Host {
             return Ok(ticket);
         }
         // SAFETY: by contract.
-        unsafe { self.feed(job, &ticket) };
+        unsafe { self.feed(job, &ticket, between) };
         Ok(ticket)
     }
 
@@ -161,7 +174,7 @@ impl Host {
     ///
     /// # Safety
     /// As [`Host::run`]; the ticket must be published.
-    unsafe fn feed(&self, job: &Job, ticket: &Ticket) {
+    unsafe fn feed(&self, job: &Job, ticket: &Ticket, mut between: impl FnMut(&Ticket)) {
         let (shared, fields) = (&self.shared, &ticket.fields);
         let chunk_bytes = fields.input_size * fields.chunk_size;
         let step = PIECE.checked_div(chunk_bytes).map_or(u32::MAX, |chunks| chunks.max(1) as u32);
@@ -185,6 +198,9 @@ impl Host {
             shared.control().open.insert(ticket.index);
             shared.announce_work((next - fed) as usize);
             fed = next;
+            if fed < fields.chunks {
+                between(ticket);
+            }
         }
     }
 
@@ -215,8 +231,14 @@ impl Host {
         self.shared.job(ticket.index).completed.load(Ordering::Acquire) == ticket.generation
     }
 
-    /// Waits until all chunks are done: `ChildLost` if that will never be.
-    pub(super) fn await_completed(&self, ticket: &Ticket, deadline: Deadline) -> Result<()> {
+    /// Waits until all chunks are done: `ChildLost` if that will never be. `look`: called before it sleeps, as long as that is worth
+    /// it by what it returns.
+    pub(super) fn await_completed(
+        &self,
+        ticket: &Ticket,
+        deadline: Deadline,
+        mut look: impl FnMut() -> bool,
+    ) -> Result<()> {
         let job = self.shared.job(ticket.index);
         let (mut yields, mut sleeps) = (0, 0);
         loop {
@@ -228,6 +250,9 @@ impl Host {
             }
             if yields < YIELDS {
                 yields += 1;
+                if look() && !deadline.has_passed() {
+                    yields = 0;
+                }
                 cpu::yield_now();
                 continue;
             }

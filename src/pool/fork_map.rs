@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use bytemuck::Pod;
 
 use super::PoolBuilder;
-use super::closure::each_item;
+use super::closure::{each_item, job_of};
 use super::job::Job;
 use super::run::{Run, Runner};
 use crate::error::Result;
@@ -15,13 +15,18 @@ use crate::process::check_fork_is_safe;
 type Captured = [usize; 2];
 
 /// # Safety
+/// There must be a function and items of these types at those addresses, as long as the result is used.
+unsafe fn captured<'a, I, F>([function, items]: Captured) -> (&'a F, *const I) {
+    // SAFETY: by contract.
+    let function = unsafe { &*core::ptr::with_exposed_provenance::<F>(function) };
+    (function, core::ptr::with_exposed_provenance::<I>(items))
+}
+
+/// # Safety
 /// The context must be one [`Captured`] of these types, alive when the worker's ancestors were forked.
 unsafe fn run_captured<I, R: Pod, F: Fn(&I) -> R>(run: &mut Run<'_>) {
     // SAFETY: by contract; the worker has a copy of what the host had then.
-    let (function, items) = unsafe {
-        let [function, items] = run.context().cast::<Captured>().read();
-        (&*core::ptr::with_exposed_provenance::<F>(function), core::ptr::with_exposed_provenance::<I>(items))
-    };
+    let (function, items) = unsafe { captured::<I, F>(run.context().cast::<Captured>().read()) };
     let outputs = run.output(0).cast::<R>();
     each_item(run, |item| {
         // SAFETY: by contract, and there are as many items as the job has.
@@ -117,8 +122,99 @@ impl PoolBuilder<'_> {
         // SAFETY: by contract.
         let pool = unsafe { self.build_unchecked() }?;
         let nothing: &[()] = &[];
-        let job = super::closure::job_of::<Captured, (), R, PhantomData<F>>(runner, &captured, nothing, 0);
+        let job = job_of::<Captured, (), R, PhantomData<F>>(runner, &captured, nothing, 0);
         let job = Job { count: items.len(), ..job };
         pool.batch().run(job, outputs)
+    }
+}
+
+#[cfg(feature = "std")]
+pub(super) mod of_bytes {
+    use super::super::bytes::{each_item_writes, put, room};
+    use super::*;
+
+    /// # Safety
+    /// The context must be one [`Captured`] of these types, alive when the worker's ancestors were forked, and the bound by which the
+    /// job was made.
+    unsafe fn run_captured_bytes<I, B: AsRef<[u8]>, F: Fn(&I) -> B>(run: &mut Run<'_>) {
+        // SAFETY: by contract.
+        let (bound, function, items) = unsafe {
+            let [function, items, bound] = run.context().cast::<[usize; 3]>().read();
+            let (function, items) = captured::<I, F>([function, items]);
+            (bound, function, items)
+        };
+        // SAFETY: by contract, and there are as many items as the job has.
+        let call =
+            |item: usize, output: &mut [u8]| put(function(unsafe { &*items.add(item) }).as_ref(), output);
+        // SAFETY: by contract.
+        unsafe { each_item_writes(run, bound, call) };
+    }
+
+    /// As [`fork_map`], with results that are byte strings of at most `bound` bytes.
+    ///
+    /// ```no_run
+    /// let words = vec![String::from("fork"), String::from("queue")];
+    /// let plurals = forq::fork_map_bytes(2, 100, &words, |word| format!("{word}s"))?;
+    /// assert_eq!(plurals, [&b"forks"[..], b"queues"]);
+    /// # Ok::<(), forq::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fork_map`]; a result over the bound is [`TaskError::TooLarge`](crate::TaskError::TooLarge).
+    pub fn fork_map_bytes<I, B: AsRef<[u8]>>(
+        workers: usize,
+        bound: usize,
+        items: &[I],
+        function: impl Fn(&I) -> B,
+    ) -> Result<Vec<Vec<u8>>> {
+        super::super::Pool::builder().workers(workers).fork_map_bytes(bound, items, function)
+    }
+
+    impl PoolBuilder<'_> {
+        /// [`fork_map_bytes`] with these options.
+        ///
+        /// # Errors
+        /// As there.
+        pub fn fork_map_bytes<I, B: AsRef<[u8]>>(
+            self,
+            bound: usize,
+            items: &[I],
+            function: impl Fn(&I) -> B,
+        ) -> Result<Vec<Vec<u8>>> {
+            check_fork_is_safe()?;
+            // SAFETY: this is the only thread.
+            unsafe { self.fork_map_bytes_unchecked(bound, items, function) }
+        }
+
+        /// As [`PoolBuilder::fork_map_bytes`], although other threads may be running.
+        ///
+        /// # Errors
+        /// As there, but for the refusals of forks.
+        ///
+        /// # Safety
+        /// As [`fork_map_unchecked`].
+        pub unsafe fn fork_map_bytes_unchecked<I, B: AsRef<[u8]>, F: Fn(&I) -> B>(
+            self,
+            bound: usize,
+            items: &[I],
+            function: F,
+        ) -> Result<Vec<Vec<u8>>> {
+            // Before the forks, and until they have ended.
+            let captured =
+                [[(&raw const function).expose_provenance(), items.as_ptr().expose_provenance(), bound]];
+            let output_size = room(bound)?;
+            let runner: Runner = run_captured_bytes::<I, B, F>;
+            // SAFETY: by contract.
+            let pool = unsafe { self.build_unchecked() }?;
+            let nothing: &[()] = &[];
+            let job = job_of::<[usize; 3], (), u64, PhantomData<F>>(runner, &captured, nothing, 0);
+            let job = Job { count: items.len(), output_size, ..job };
+            let mut outputs = Vec::with_capacity(items.len());
+            pool.batch().run_packed(&job, |output| {
+                outputs.push(output.to_vec());
+                Ok(())
+            })?;
+            Ok(outputs)
+        }
     }
 }

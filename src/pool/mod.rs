@@ -5,6 +5,8 @@
 //! block ([`control`], [`view`]), whose words ([`word`]) say at every instant who has what in hand.
 
 mod arena;
+#[cfg(feature = "std")]
+mod async_bytes;
 mod asynchronous;
 mod batch;
 mod books;
@@ -49,6 +51,10 @@ use bytemuck::Pod;
 pub use asynchronous::AsyncResult;
 pub use batch::Batch;
 pub use builder::PoolBuilder;
+#[cfg(feature = "std")]
+pub use bytes::Bytes;
+#[cfg(feature = "std")]
+pub use fork_map::of_bytes::fork_map_bytes;
 #[cfg(feature = "std")]
 pub use fork_map::{fork_map, fork_map_unchecked};
 pub use imap::{Imap, Numbered, Stream};

@@ -3,6 +3,7 @@
 
 use core::ptr::NonNull;
 
+use super::collect::Collection;
 use super::control::{JOBS, outcome};
 use super::descriptors::note;
 use super::flight::Ticket;
@@ -54,7 +55,7 @@ impl Host {
         let host = unsafe { this.as_ref() };
         host.enter(|host| {
             // SAFETY: by contract.
-            let ticket = unsafe { host.launch(job, true, Deadline::FOREVER) }?;
+            let ticket = unsafe { host.launch(job, true, Deadline::FOREVER, |_| ()) }?;
             host.hold();
             let flight = Flight {
                 host: this,
@@ -94,7 +95,7 @@ impl Flight {
     }
 
     fn wait_inside(&self, host: &Host, deadline: Deadline) -> Result<()> {
-        match host.await_completed(&self.ticket, deadline) {
+        match host.await_completed(&self.ticket, deadline, || false) {
             // One that only asks learns of the pool's end too.
             Err(Error::ChildLost) => {}
             Err(Error::WouldBlock) if host.outcome() != outcome::RUNNING => {}
@@ -150,7 +151,7 @@ impl Flight {
         self.host().enter(|host| {
             self.wait_inside(host, deadline)?;
             // SAFETY: by contract; it is ready, so all chunks have their last word.
-            Ok(unsafe { host.collect(sink, &self.ticket, self.rest()) })
+            Ok(unsafe { host.collect(sink, &self.ticket, self.rest(), Collection::default()) })
         })
     }
 

@@ -82,6 +82,13 @@ impl<'a> Run<'a> {
         self.shared.arena(self.fields.outputs).wrapping_add(item * self.fields.output_size)
     }
 
+    /// How items are announced while none was other than OK and none has a time limit; see [`Plain`].
+    #[inline(always)]
+    pub(super) fn plain(&self) -> Option<Plain<'a>> {
+        let plain = Plain { item: self.item, forked: self.forked, generation: self.generation };
+        (!self.dirty && self.timed.is_none()).then_some(plain)
+    }
+
     /// Says which item is run next: should its worker die, it is known which one did it.
     #[inline(always)]
     pub(super) fn begin(&self, item: usize) {
@@ -115,6 +122,12 @@ impl<'a> Run<'a> {
         unsafe { super::message::note(self.shared, self.fields, item, message) };
     }
 
+    /// What [`Run::end`] does for an item that was begun by [`Plain::begin`] and is not OK. From then on there is no `Plain`.
+    #[cold]
+    pub(super) fn end_failed(&mut self, item: usize, code: i32) {
+        self.end_with_status(item, code);
+    }
+
     /// A task that forked and returned twice ends its copy here.
     #[inline(always)]
     pub(super) fn stay_single(&self) {
@@ -123,7 +136,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    #[cold]
     fn end_with_status(&mut self, item: usize, code: i32) {
         let status = if code == 0 { TaskStatus::OK } else { TaskStatus { kind: FAILED, code } };
         // SAFETY: the chunk is this worker's.
@@ -134,6 +146,31 @@ impl<'a> Run<'a> {
             self.shared.status(self.fields, item).write(status);
         }
         self.dirty = true;
+    }
+}
+
+/// What [`Run::begin`] and [`Run::end`] come to in a chunk in which nothing has gone wrong: what is looked at for each item, in
+/// the loop's registers. (Behind `&mut Run` it would be loaded anew for each: the stores in between could change it, for all the
+/// compiler knows.)
+#[derive(Clone, Copy)]
+pub(super) struct Plain<'a> {
+    item: &'a AtomicU64,
+    forked: &'a AtomicU64,
+    generation: u64,
+}
+
+impl Plain<'_> {
+    #[inline(always)]
+    pub(super) fn begin(self, item: usize) {
+        // Release: who reads it finds all earlier outputs written.
+        self.item.store(ItemWord::new(item as u64, true, false).0, Ordering::Release);
+    }
+
+    #[inline(always)]
+    pub(super) fn stay_single(self) {
+        if self.forked.load(Ordering::Relaxed) != self.generation {
+            leave_forked_child();
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use super::control::{Shared, arena};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
 
-/// How long nothing must be in use, in nanoseconds, at least; twice that at most.
-const QUIET: u64 = 1_000_000_000;
+/// How long nothing must be in use, in nanoseconds, at least; twice that at most. (Making pages present again costs some 2 us each.)
+const QUIET: u64 = 5_000_000_000;
 
 pub(super) struct Tidy {
     /// What was seen last, and when to look again.

@@ -1,0 +1,133 @@
+//! What the pool loses to two bare processes, and what one long item costs.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use forq::Pool;
+
+use crate::support::{Peer, median, paired, together};
+use crate::{ITEMS, MILLION, ten_microseconds, work};
+
+/// What part of the throughput of two bare processes, which do half each, the pool reaches in chunks of its own choice.
+pub(crate) fn efficiency(pool: &Pool, title: &str, count: usize, steps: u32, rounds: usize) {
+    let steps = vec![steps; count];
+    let (mut parts, mut bare_times, mut pool_times) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let (_, bare) =
+            together(2, |_| steps[..count / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
+        let started = Instant::now();
+        pool.map(|&steps| work(steps), &steps).expect("a map");
+        let taken = started.elapsed().as_secs_f64();
+        if round > 0 {
+            parts.push(bare.as_secs_f64() / taken);
+            bare_times.push(bare.as_secs_f64());
+            pool_times.push(taken);
+        }
+    }
+    let fastest = |times: &[f64]| times.iter().copied().fold(f64::MAX, f64::min);
+    println!(
+        "\n{title}, default chunks, 2 workers: {:.4} of two bare processes, median of {rounds} rounds; of the fastest of each {:.4}",
+        median(&parts),
+        fastest(&bare_times) / fastest(&pool_times)
+    );
+}
+
+/// Overhead of an item of 10^7 tiny ones, by 64 workers and by 2.
+pub(crate) fn scale(rounds: usize) {
+    let inputs: Vec<u32> = (0..10 * MILLION as u32).collect();
+    let mut outputs = vec![0; inputs.len()];
+    let pools =
+        [("64 workers", Pool::new(64).expect("a pool")), ("2 workers", Pool::new(2).expect("a pool"))];
+    let outputs = RefCell::new(&mut outputs);
+    let mut peers: Vec<Peer<'_>> = Vec::new();
+    for (name, pool) in &pools {
+        let (inputs, outputs) = (&inputs, &outputs);
+        peers.push((
+            name,
+            Box::new(move || {
+                let started = Instant::now();
+                pool.batch().map_into(|x| x ^ 0x5555, inputs, &mut outputs.borrow_mut()).expect("a map");
+                started.elapsed().as_secs_f64() * 1e9 / inputs.len() as f64
+            }),
+        ));
+    }
+    paired("10^7 tiny items", "ns an item (less is better)", rounds, &mut peers);
+}
+
+/// 10^5 items of 10 us one by one, beside two bare processes that do half each.
+pub(crate) fn overhead(pool: &Pool, rounds: usize) {
+    let steps = [ten_microseconds(); ITEMS];
+    let mut pool_times = Vec::new();
+    let mut bare_times = Vec::new();
+    for round in 0..=rounds.min(15) {
+        let (_, bare) =
+            together(2, |_| steps[..ITEMS / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
+        let started = Instant::now();
+        pool.batch().chunk_size(1).map(|&steps| work(steps), &steps).expect("a map");
+        if round > 0 {
+            pool_times.push(started.elapsed().as_secs_f64());
+            bare_times.push(bare.as_secs_f64());
+        }
+    }
+    let each: Vec<f64> = pool_times
+        .iter()
+        .zip(&bare_times)
+        .map(|(pool, bare)| (pool - bare) * 2.0 / ITEMS as f64 * 1e9)
+        .collect();
+    println!("\n10^5 items of 10 us, chunk size 1, 2 workers: {} paired rounds", each.len());
+    println!(
+        "  forq {:.1} ms, two bare processes {:.1} ms",
+        median(&pool_times) * 1e3,
+        median(&bare_times) * 1e3
+    );
+    println!("  overhead an item, median of the rounds: {:.0} ns of one worker", median(&each));
+}
+
+/// One item of 1 s among 999 of 1 ms, by sleeping, so that the machine's load matters little: beside the best possible, and
+/// beside list scheduling, one by one in the given order, without any overhead (R. L. Graham, "Bounds on Multiprocessing Timing
+/// Anomalies", 1969).
+pub(crate) fn skew(pool: &Pool, rounds: usize) {
+    const SHORT: u64 = 999;
+    let nap = |&millis: &u64| std::thread::sleep(Duration::from_millis(millis));
+    println!("\none item of 1 s among {SHORT} of 1 ms, 2 workers: medians of {rounds} paired rounds");
+    for (name, at) in [("first", 0), ("in the middle", 500), ("last", 999)] {
+        let mut items = vec![1; SHORT as usize + 1];
+        items[at] = 1000;
+        let (mut own, mut over) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let started = Instant::now();
+            pool.map(nap, &items).expect("a map");
+            let taken = started.elapsed().as_secs_f64();
+            let started = Instant::now();
+            pool.batch().chunk_size(1).map(nap, &items).expect("a map");
+            own.push(taken);
+            over.push(taken / started.elapsed().as_secs_f64());
+        }
+        // A short nap lasts somewhat longer than it was asked to.
+        let (short, lateness) = (short_nap(), 0.0001);
+        let durations = items.iter().map(|&item| if item == 1 { short } else { 1.0 + lateness });
+        println!(
+            "  {name:<14} {:.3} s; best possible {:.3}, list scheduling {:.3}; default chunks by chunks of 1 {:.3}",
+            median(&own),
+            (1.0 + lateness).max((1.0 + SHORT as f64 * short) / 2.0),
+            list_scheduling(durations),
+            median(&over)
+        );
+    }
+}
+
+/// How long two workers take that each begin the next item when they are free.
+fn list_scheduling(durations: impl Iterator<Item = f64>) -> f64 {
+    let ends = durations.fold([0.0f64; 2], |[sooner, later], duration| {
+        let end = sooner + duration;
+        [end.min(later), end.max(later)]
+    });
+    ends[1]
+}
+
+/// How many seconds a sleep of 1 ms lasts here.
+fn short_nap() -> f64 {
+    let started = Instant::now();
+    (0..100).for_each(|_| std::thread::sleep(Duration::from_millis(1)));
+    started.elapsed().as_secs_f64() / 100.0
+}
