@@ -10,10 +10,37 @@ use crate::sys::{clock, cpu};
 /// Nanoseconds: about what being put to sleep and woken across CPUs costs.
 const STAY: u64 = 50_000;
 
-/// What a side has learnt from its sleeps.
+/// What a side has learnt: from its sleeps, and from letting messages gather.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Lesson {
     stays: bool,
+    /// How often in a row nothing gathered.
+    vain: u8,
+    /// So many times it need not try.
+    skips: u8,
+}
+
+/// After 2^n - 1 looks it tries again at the latest.
+const MOST_VAIN: u8 = 6;
+
+impl Lesson {
+    /// Whether more may gather in a moment: then [`Lesson::gathered`] is to be told what came of it.
+    pub(super) fn tries_to_gather(&mut self) -> bool {
+        if self.skips == 0 {
+            return true;
+        }
+        self.skips -= 1;
+        false
+    }
+
+    /// Where one message is answered before the next is sent, none gather, and to wait for them is time lost.
+    pub(super) fn gathered(&mut self, more: bool) {
+        if cfg!(any(loom, forq_steady)) {
+            return;
+        }
+        self.vain = if more { 0 } else { MOST_VAIN.min(self.vain + 1) };
+        self.skips = (1 << self.vain) - 1;
+    }
 }
 
 /// One wait.
@@ -68,6 +95,21 @@ impl Patience {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn where_nothing_gathers_it_is_tried_less_and_less_often_and_at_once_again_where_something_does() {
+        let mut lesson = Lesson::default();
+        let mut looks_until_next = |more| {
+            lesson.gathered(more);
+            (0..).take_while(|_| !lesson.tries_to_gather()).count()
+        };
+        let vain: Vec<_> = (0..8).map(|_| looks_until_next(false)).collect();
+        assert_eq!(vain, [1, 3, 7, 15, 31, 63, 63, 63]);
+        assert_eq!(looks_until_next(true), 0);
+        assert_eq!(looks_until_next(true), 0);
+        assert_eq!(looks_until_next(false), 1);
+    }
 
     #[test]
     fn waiting_ends_in_sleep_and_who_has_slept_shortly_stays_first() {

@@ -113,9 +113,10 @@ impl<R: Role> End<R> {
     /// Messages flow, and this side is about to run into the other: which then would have to fetch each cache line from it in the middle of
     /// writing it. A moment later there is more to do.
     fn let_some_gather(&mut self, ready: u32) -> Result<()> {
-        if ready < self.ring().enough() {
+        if ready < self.ring().enough() && self.side().lesson.tries_to_gather() {
             cpu::pause(A_MOMENT);
-            self.look_again()?;
+            let more = self.look_again()? > ready;
+            self.side().lesson.gathered(more);
         }
         Ok(())
     }
