@@ -17,6 +17,7 @@ fn main() {
         ("four_processes_with_keys_of_their_own_do_not_meet", disjoint),
         ("pushes_and_pops_of_four_processes_lose_and_double_nothing", pushes),
         ("a_collection_is_made_once_by_all_who_ask_for_it", made_once),
+        ("one_of_64_processes_makes_the_manager_and_all_find_it", made_by_one),
         ("programs_find_each_others_collections_by_name_and_by_descriptor", by_name),
         ("a_full_manager_refuses_and_changes_nothing_and_taking_away_goes_on", full),
         ("a_process_killed_in_an_update_has_changed_nothing", killed_in_update),
@@ -141,6 +142,36 @@ fn made_once() {
         let dict = manager.dict::<u64, u64>(&format!("dict {step}")).unwrap();
         assert_eq!(dict.get(&1).unwrap(), Some(4));
     }
+    manager.__check().unwrap();
+}
+
+fn made_by_one() {
+    let name = format!("test-manager-{}", std::process::id());
+    let made = Shared::slice_with(2, |_| AtomicU64::new(0)).unwrap();
+    let mut children: Vec<Process> = (0..64)
+        .map(|_| {
+            Process::spawn(|| {
+                while made[1].load(Relaxed) == 0 {
+                    std::thread::yield_now();
+                }
+                let manager = match Manager::create(&name, 1 << 16) {
+                    Err(Error::AlreadyExists) => Manager::open(&name),
+                    created => {
+                        made[0].fetch_add(1, Relaxed);
+                        created
+                    }
+                };
+                add_one(&manager.unwrap().dict("dict").unwrap(), 1);
+            })
+            .unwrap()
+        })
+        .collect();
+    made[1].store(1, Relaxed);
+    join_all(&mut children);
+    assert_eq!(made[0].load(Relaxed), 1);
+    let manager = Manager::open(&name).unwrap();
+    Segment::unlink(&name).unwrap();
+    assert_eq!(manager.dict::<u64, u64>("dict").unwrap().get(&1).unwrap(), Some(64));
     manager.__check().unwrap();
 }
 
