@@ -110,7 +110,7 @@ impl<'a> OpenList<'a> {
     }
 
     /// # Safety
-    /// As [`RawList::get`].
+    /// `into` must have room for `capacity` bytes, outside of the manager's memory.
     pub(super) unsafe fn load(&self, item: u64, into: *mut u8, capacity: usize) -> Result<usize> {
         let size = usize::try_from(self.core.space.read(item.checked_add(SIZE).ok_or(DAMAGED)?)?)
             .map_err(|_| DAMAGED)?;
