@@ -1,7 +1,8 @@
 //! The manager's dict and list beside Boost.Interprocess's containers and Python's Manager, in one run; and two processes beside one.
 //!
-//! `cargo bench --bench manager`: tables of paired rounds (`ROUNDS` sets their number), then criterion's own samples. Boost needs g++
-//! and libboost-dev, Python python3; what is missing is said. Every run checks what it reads.
+//! `cargo bench --bench manager`: tables of paired rounds (`ROUNDS` sets their number, `CELLS` picks some by parts of their titles, as in
+//! `CELLS="get,what is there"`), then criterion's own samples. Boost needs g++ and libboost-dev, Python python3; what is missing is said. Every run
+//! checks what it reads.
 
 #[path = "peers/boost.rs"]
 mod boost;
@@ -63,6 +64,17 @@ fn per(started: Instant, count: usize) -> f64 {
     started.elapsed().as_nanos() as f64 / count as f64
 }
 
+/// Whether `CELLS` picks it: parts of titles, with commas between them; all without it.
+fn is_picked(title: &str) -> bool {
+    std::env::var("CELLS").map_or(true, |picked| picked.split(',').any(|part| title.contains(part.trim())))
+}
+
+fn cell(title: &str, unit: &str, rounds: usize, peers: &mut [Peer<'_>]) {
+    if is_picked(title) {
+        paired(title, unit, rounds, peers);
+    }
+}
+
 fn main() {
     let manager = Manager::new(MEMORY).expect("memory");
     let dict: Shared<'_> = manager.dict("dict").expect("a dict");
@@ -76,7 +88,9 @@ fn main() {
         maps(&manager, &dict, [&in_order, &keys], boost.as_ref());
         lists(&manager, &list, boost.as_ref());
         scaling(&dict);
-        python();
+        if is_picked("Python") {
+            python();
+        }
     }
     let mut criterion = Criterion::default().configure_from_args().sample_size(15);
     let mut group = criterion.benchmark_group("manager");
@@ -132,7 +146,7 @@ fn maps(manager: &Manager, dict: &Shared<'_>, [in_order, keys]: [&[Sixteen]; 2],
     )];
     peers.extend(each(Kind::Unordered, "Boost unordered_map"));
     peers.extend(each(Kind::Ordered, "Boost map"));
-    paired("get, 10^5 entries of 16 + 16 bytes in random order", "ns (less is better)", rounds, &mut peers);
+    cell("get, 10^5 entries of 16 + 16 bytes in random order", "ns (less is better)", rounds, &mut peers);
     drop(peers);
 
     let each = |kind, name| -> Option<Peer<'_>> {
@@ -164,7 +178,7 @@ fn maps(manager: &Manager, dict: &Shared<'_>, [in_order, keys]: [&[Sixteen]; 2],
             per(started, count)
         }),
     ));
-    paired("set of what is there, the same", "ns (less is better)", rounds, &mut peers);
+    cell("set of what is there, the same", "ns (less is better)", rounds, &mut peers);
     drop(peers);
     set_all(dict, keys, 1);
 
@@ -192,7 +206,7 @@ fn maps(manager: &Manager, dict: &Shared<'_>, [in_order, keys]: [&[Sixteen]; 2],
     )];
     peers.extend(each(Kind::Unordered, "Boost unordered_map"));
     peers.extend(each(Kind::Ordered, "Boost map"));
-    paired("set of what is not there yet, from an empty one", "ns (less is better)", rounds, &mut peers);
+    cell("set of what is not there yet, from an empty one", "ns (less is better)", rounds, &mut peers);
 }
 
 fn lists(manager: &Manager, list: &List<'_, Sixteen>, boost: Option<&Boost>) {
@@ -222,7 +236,7 @@ fn lists(manager: &Manager, list: &List<'_, Sixteen>, boost: Option<&Boost>) {
             }),
         ));
     }
-    paired("list: get, 10^5 items of 16 bytes in random order", "ns (less is better)", rounds, &mut peers);
+    cell("list: get, 10^5 items of 16 bytes in random order", "ns (less is better)", rounds, &mut peers);
     drop(peers);
     let mut peers: Vec<Peer<'_>> = vec![(
         "forq",
@@ -242,7 +256,7 @@ fn lists(manager: &Manager, list: &List<'_, Sixteen>, boost: Option<&Boost>) {
             }),
         ));
     }
-    paired("list: set, the same", "ns (less is better)", rounds, &mut peers);
+    cell("list: set, the same", "ns (less is better)", rounds, &mut peers);
     drop(peers);
     let fresh: List<'_, Sixteen> = manager.list("fresh list").expect("a list");
     let mut peers: Vec<Peer<'_>> = vec![(
@@ -264,7 +278,7 @@ fn lists(manager: &Manager, list: &List<'_, Sixteen>, boost: Option<&Boost>) {
             }),
         ));
     }
-    paired("list: push, from an empty one", "ns (less is better)", rounds, &mut peers);
+    cell("list: push, from an empty one", "ns (less is better)", rounds, &mut peers);
 }
 
 /// Each process has keys of its own, half of all, and a CPU of its own.
@@ -289,7 +303,7 @@ fn scaling(dict: &Shared<'_>) {
         };
         let mut peers: [Peer<'_>; 2] =
             [("2 processes", Box::new(|| run(2))), ("1 process", Box::new(|| run(1)))];
-        paired(
+        cell(
             &format!("{name}, keys of its own for each process"),
             "million/s (more is better)",
             rounds,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use forq::{Connection, Error, ExitStatus, Mutex, Process, Segment, Shared};
+use forq::{Connection, Error, ExitStatus, Manager, Mutex, Process, Segment, Shared};
 use support::{eventually, resources};
 
 fn main() {
@@ -24,8 +24,10 @@ fn main() {
         ("a_taken_name_stays_who_has_it", taken),
         ("unlinked_it_goes_on_for_those_who_have_it", unlinked),
         ("what_is_no_segment_is_refused", hostile),
+        ("what_is_no_manager_is_refused", no_manager),
         ("holes_are_filled_before_use", holes),
         ("a_full_file_system_is_an_error_and_no_signal", full),
+        ("a_manager_in_a_full_file_system_is_an_error_and_no_signal", full_manager),
         ("a_creator_killed_at_any_system_call_leaves_a_whole_one_or_none", killed_creators),
         ("its_descriptor_is_enough", by_descriptor),
         ("another_pid_namespace_is_refused", other_namespace),
@@ -310,6 +312,61 @@ fn hostile() {
     }
 }
 
+fn no_manager() {
+    let name = Name::new();
+    let long = "x".repeat(300);
+    for bad in ["", ".", "..", "/", "a/b", "../x", "a\0b", &long] {
+        assert_eq!(Manager::create(bad, 1 << 16).unwrap_err(), Error::InvalidArgument, "{bad:?}");
+        assert_eq!(Manager::open(bad).unwrap_err(), Error::InvalidArgument, "{bad:?}");
+    }
+    assert_eq!(Manager::open(&name.0).unwrap_err(), Error::NotFound);
+    drop(Segment::create(&name.0, 1 << 16).unwrap());
+    assert_eq!(Manager::open(&name.0).unwrap_err(), Error::Protocol, "a segment of objects");
+    Segment::unlink(&name.0).unwrap();
+    drop(Manager::create(&name.0, 1 << 16).unwrap());
+    let good = fs::read(name.path()).unwrap();
+    let opens = || Manager::open(&name.0).map(drop);
+    write(&name, &good, 0o600);
+    assert_eq!(opens(), Ok(()));
+    for at in 0..48 {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        write(&name, &bad, 0o600);
+        assert_eq!(opens(), Err(Error::Protocol), "byte {at}");
+    }
+    for length in [0, 1, 48, 4095, 4096, 8192, good.len() - 4096, good.len() - 1] {
+        write(&name, &good[..length], 0o600);
+        assert_eq!(opens(), Err(Error::Protocol), "cut to {length}");
+    }
+    // A header that fits a file which is too small for a manager.
+    for pages in 2..16 {
+        let mut small = good[..pages * 4096].to_vec();
+        small[16..24].copy_from_slice(&(pages as u64 * 4096).to_ne_bytes());
+        write(&name, &small, 0o600);
+        match Manager::open(&name.0) {
+            Ok(manager) => drop(manager.dict::<u64, u64>("dict").and_then(|dict| dict.set(&1, &1))),
+            Err(error) => assert_eq!(error, Error::Protocol, "{pages} pages"),
+        }
+    }
+    write(&name, &good, 0o666);
+    assert!(opens().is_err(), "others may open it");
+    // A link to a good one.
+    let other = format!("{}-other", name.path().display());
+    write(&name, &good, 0o600);
+    fs::rename(name.path(), &other).unwrap();
+    symlink(&other, name.path()).unwrap();
+    assert_eq!(opens(), Err(Error::Protocol), "a link");
+    assert_eq!(Manager::create(&name.0, 1 << 16).unwrap_err(), Error::AlreadyExists);
+    fs::remove_file(&other).unwrap();
+    // Holes, in which there would be zeroes.
+    let file = write(&name, &good[..4096], 0o600);
+    file.set_len(good.len() as u64).unwrap();
+    let manager = Manager::open(&name.0).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap()) * 512, good.len() as u64);
+    // No heap was written there: an error, and nothing outside is touched.
+    assert!(manager.dict::<u64, u64>("dict").and_then(|dict| dict.set(&1, &1)).is_err());
+}
+
 fn holes() {
     let name = Name::new();
     let good = good_bytes(&name);
@@ -375,6 +432,36 @@ fn full() {
         at += 4096;
     }
     assert_eq!(Segment::open(&name.0).unwrap_err(), Error::OutOfSpace);
+}
+
+fn full_manager() {
+    if !own_dev_shm(256) {
+        println!("     not run: mounting is not allowed here");
+        return;
+    }
+    let name = Name::new();
+    assert_eq!(Manager::create(&name.0, 256 << 10).unwrap_err(), Error::OutOfSpace);
+    assert!(!name.path().exists());
+    let manager = Manager::create(&name.0, 128 << 10).unwrap();
+    assert_eq!(Manager::create("another", 128 << 10).unwrap_err(), Error::OutOfSpace);
+    let filler = File::create("/dev/shm/filler").unwrap();
+    let mut at = 0;
+    while filler.write_all_at(&[1; 4096], at).is_ok() {
+        at += 4096;
+    }
+    // All that was set aside can be used, to the last block; then it is the manager that is full.
+    let dict = manager.dict::<u64, [u8]>("dict").unwrap();
+    let mut key = 0;
+    for size in [4000, 100, 0] {
+        while dict.set(&key, &vec![7; size]) != Err(Error::OutOfSpace) {
+            key += 1;
+        }
+    }
+    manager.__check().unwrap();
+    let (used, capacity) = (manager.used().unwrap(), manager.capacity().unwrap());
+    assert!(used + 64 > capacity, "{used} of {capacity} bytes");
+    dict.clear().unwrap();
+    dict.set(&1, &[1; 1000]).unwrap();
 }
 
 /// Stops a child at its `n`th entry to or exit from the kernel, and kills it there. True: it had ended before.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 ///
 /// Keys (at most 4 KiB as bytes) and values are copied in and out. Each operation is done as a whole or not at all, whenever its process is killed. A dict
 /// is spread over up to 64 parts by the hashes of keys, each with a lock of its own, held for as long as an operation takes; waiting
-/// spins for 1.6 us, then yields, then sleeps. [`Dict::get`] and [`Dict::contains`] of values up to 64 bytes take no lock unless somebody is changing
+/// spins for 1.6 us, then yields, then sleeps. [`Dict::get`] of a value up to 64 bytes and [`Dict::contains`] take no lock unless somebody is changing
 /// the same part. What fails changes nothing. [`Dict::len`] looks at one part after the other.
 ///
 /// Every method may also fail with [`Error::InvalidArgument`] (a key is too long), [`Error::Deadlock`] (called in a function that an update of this

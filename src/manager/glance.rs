@@ -5,23 +5,18 @@
 //! meanwhile may have been freed, and been anything: all of it is read through checked atomics. One that was killed leaves an odd version,
 //! so that the next reader takes the lock, and makes whole what it left.
 
+use core::mem::MaybeUninit;
+
 use super::root::Core;
 use super::shard::{KEY, LENGTHS, NEXT, ORDER, Shard, TWINS, key_size, leading, value_size};
 use super::space::padded;
+use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU64, Ordering, fence};
 
 /// Longer values are read under the lock.
-const WORDS: usize = 8;
+const LONGEST: usize = 64;
 /// Longer lists, too: one that was freed meanwhile may go in a circle.
 const STEPS: usize = 32;
-
-/// What was seen.
-pub(super) enum Seen {
-    /// The key has no value.
-    Absent,
-    /// A value of so many bytes.
-    Value([u64; WORDS], usize),
-}
 
 /// While it lives, nobody believes what he reads without the lock.
 pub(super) struct Changing<'a> {
@@ -50,30 +45,61 @@ impl Shard {
         self.version.store(version.wrapping_add(1), Ordering::Release);
     }
 
-    /// What a key's value is; `None`: only the lock will tell.
+    /// Copies a key's value out if it fits; gives its size, or `NotFound`. `None`: only the lock will tell, and nothing is copied.
+    ///
+    /// # Safety
+    /// `into` must have room for `capacity` bytes, outside of the manager's memory.
     #[inline]
-    pub(super) fn glance(&self, core: &Core, prefix: u32, epoch: u64, hash: u64, key: &[u8]) -> Option<Seen> {
+    pub(super) unsafe fn glance(
+        &self,
+        core: &Core,
+        (prefix, epoch): (u32, u64),
+        (hash, key): (u64, &[u8]),
+        (into, capacity): (*mut u8, usize),
+    ) -> Option<Result<usize>> {
         // Acquire pairs with the Release at the end of a change.
         let version = self.version.load(Ordering::Acquire);
         if version % 2 == 1 || self.epoch.load(Ordering::Relaxed) != epoch {
             return None;
         }
         let seen = self.look(core, prefix, hash, key)?;
+        let mut copy = MaybeUninit::<[u64; LONGEST / 8]>::uninit();
+        let copied = seen.map_or(0, |(_, size)| if size <= capacity { size } else { 0 });
+        if copied > LONGEST {
+            return None;
+        }
+        if let Some((at, _)) = seen {
+            // SAFETY: so much room.
+            unsafe { core.space.load(at, copy.as_mut_ptr().cast(), copied).ok()? };
+        }
         // Pairs with the fence of `change`.
         fence(Ordering::Acquire);
-        (self.version.load(Ordering::Relaxed) == version).then_some(seen)
+        if self.version.load(Ordering::Relaxed) != version {
+            return None;
+        }
+        // SAFETY: so many bytes were copied; the rest by contract.
+        unsafe {
+            if copied == capacity {
+                // Where that is known when it is compiled, it needs no call.
+                into.copy_from_nonoverlapping(copy.as_ptr().cast(), capacity);
+            } else {
+                into.copy_from_nonoverlapping(copy.as_ptr().cast(), copied);
+            }
+        }
+        Some(seen.map(|(_, size)| size).ok_or(Error::NotFound))
     }
 
+    /// Where a key's value is, and its size; or that it has none. `None`: what is there makes no sense, or is long.
     #[inline(always)]
-    fn look(&self, core: &Core, prefix: u32, hash: u64, key: &[u8]) -> Option<Seen> {
+    fn look(&self, core: &Core, prefix: u32, hash: u64, key: &[u8]) -> Option<Option<(u64, usize)>> {
         let (table, bits) = (self.table.load(Ordering::Relaxed), self.bits.load(Ordering::Relaxed));
         if table == 0 || bits > 40 {
-            return (table == 0).then_some(Seen::Absent);
+            return (table == 0).then_some(None);
         }
         let mut entry = core.space.read(table.wrapping_add(8 * leading(hash, prefix, bits as u32))).ok()?;
         for _ in 0..STEPS {
             if entry == 0 {
-                return Some(Seen::Absent);
+                return Some(None);
             }
             let order = core.space.read(entry.wrapping_add(ORDER)).ok()?;
             if order | TWINS == hash | TWINS {
@@ -82,14 +108,10 @@ impl Shard {
                     && core.space.equals(entry.wrapping_add(KEY), key).ok()?
                 {
                     let at = entry.wrapping_add(KEY + padded(key.len() as u64));
-                    let (mut value, size) = ([0; WORDS], value_size(lengths) as usize);
-                    for (index, word) in value.get_mut(..size.div_ceil(8))?.iter_mut().enumerate() {
-                        *word = core.space.read(at.wrapping_add(8 * index as u64)).ok()?;
-                    }
-                    return Some(Seen::Value(value, size));
+                    return Some(Some((at, value_size(lengths) as usize)));
                 }
             } else if order > hash {
-                return Some(Seen::Absent);
+                return Some(None);
             }
             entry = core.space.read(entry.wrapping_add(NEXT)).ok()?;
         }

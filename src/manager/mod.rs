@@ -11,6 +11,7 @@ mod heap;
 pub(crate) mod list;
 mod log;
 pub(crate) mod namespace;
+mod open_list;
 pub(crate) mod raw_dict;
 pub(crate) mod raw_list;
 pub(crate) mod root;

@@ -1,6 +1,7 @@
 //! A dict of byte strings, spread over shards that are locked one at a time.
 
-use super::glance::Seen;
+use core::ptr::NonNull;
+
 use super::root::{CollectionKind, Core};
 use super::shard::{Open, Shard, check_key, leading};
 use super::space::{DAMAGED, InPlace};
@@ -168,13 +169,9 @@ impl<'a> RawDict<'a> {
     /// `into` must have room for `capacity` bytes, outside of the manager's memory.
     #[inline]
     pub(crate) unsafe fn get(&self, key: &[u8], into: *mut u8, capacity: usize) -> Result<usize> {
-        if let Some(seen) = self.glance(key)? {
-            let Seen::Value(value, size) = seen else { return Err(Error::NotFound) };
-            if size <= capacity {
-                // SAFETY: no more than the value has; the rest by contract.
-                unsafe { into.copy_from_nonoverlapping(value.as_ptr().cast(), size) };
-            }
-            return Ok(size);
+        // SAFETY: by contract.
+        if let Some(seen) = unsafe { self.glance(key, into, capacity)? } {
+            return seen;
         }
         let (open, hash) = self.open_for(key)?;
         let place = open.find(hash, key)?;
@@ -185,19 +182,26 @@ impl<'a> RawDict<'a> {
         unsafe { open.value(&place, into, capacity) }
     }
 
-    /// A key's value without the lock; `None`: only the lock will tell.
+    /// As [`RawDict::get`], without the lock; `None`: only the lock will tell.
+    ///
+    /// # Safety
+    /// As there.
     #[inline]
-    fn glance(&self, key: &[u8]) -> Result<Option<Seen>> {
+    unsafe fn glance(&self, key: &[u8], into: *mut u8, capacity: usize) -> Result<Option<Result<usize>>> {
         check_key(key)?;
         self.enter()?;
         let hash = Open::hash_of(self.core, key);
         let epoch = self.state()?.epoch.load(Ordering::Relaxed);
-        Ok(self.shard(leading(hash, 0, self.bits))?.glance(self.core, self.bits, epoch, hash, key))
+        let shard = self.shard(leading(hash, 0, self.bits))?;
+        // SAFETY: by contract.
+        Ok(unsafe { shard.glance(self.core, (self.bits, epoch), (hash, key), (into, capacity)) })
     }
 
     pub(crate) fn contains(&self, key: &[u8]) -> Result<bool> {
-        if let Some(seen) = self.glance(key)? {
-            return Ok(matches!(seen, Seen::Value(..)));
+        let none = NonNull::dangling().as_ptr();
+        // SAFETY: nothing is copied.
+        if let Some(seen) = unsafe { self.glance(key, none, 0)? } {
+            return Ok(seen.is_ok());
         }
         let (open, hash) = self.open_for(key)?;
         Ok(open.find(hash, key)?.is_found())

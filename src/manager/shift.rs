@@ -4,7 +4,7 @@
 //! `progress` says which slot is being copied to its neighbour. It is stored before the copy, and what it names is overwritten only after
 //! the next store to it: so the copy may be done again.
 
-use super::raw_list::OpenList;
+use super::open_list::OpenList;
 use super::space::DAMAGED;
 use crate::error::Result;
 use crate::sys::atomic::{Ordering, compiler_fence};

@@ -1,12 +1,14 @@
 //! Runs cases that fork: each in a child of its own, under a watchdog that kills the whole process group.
-//! A case must leave no process behind.
+//! A case must leave no process behind. The watchdog measures the time since the last [`progress`], so that a long case on a loaded machine is not
+//! taken for one that hangs.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Far above what any case takes: it only ends what hangs.
+/// Far above what any case takes, or a step of one that tells of its [`progress`]: it only ends what hangs.
 const WATCHDOG: Duration = Duration::from_secs(120);
 
 /// A test's name, which is the promise, and the test.
@@ -37,7 +39,19 @@ pub(crate) fn run(cases: &[Case]) -> ! {
     std::process::exit(i32::from(failed > 0));
 }
 
+/// How often the cases have told that they go on. Shared with all of their processes.
+fn steps() -> &'static AtomicU64 {
+    static STEPS: OnceLock<&AtomicU64> = OnceLock::new();
+    STEPS.get_or_init(shared_count)
+}
+
+/// Tells the watchdog that the case goes on: to be called after each of many steps.
+pub(crate) fn progress() {
+    steps().fetch_add(1, Ordering::Relaxed);
+}
+
 fn run_case(case: fn()) -> Result<(), String> {
+    steps().store(0, Ordering::Relaxed);
     // SAFETY: this program has one thread.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork failed");
@@ -57,19 +71,24 @@ fn run_case(case: fn()) -> Result<(), String> {
         unsafe { libc::_exit(i32::from(!good)) };
     }
     let mut status = 0;
-    let deadline = Instant::now() + WATCHDOG;
+    let (mut done, mut since) = (0, Instant::now());
     loop {
         // SAFETY: a place for the result.
         if unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } == child {
             break;
         }
-        if Instant::now() > deadline {
+        let now_done = steps().load(Ordering::Relaxed);
+        if now_done != done {
+            (done, since) = (now_done, Instant::now());
+        }
+        if since.elapsed() > WATCHDOG {
+            tell_where_all_are();
             // SAFETY: the group of our own child.
             unsafe { libc::kill(-child, libc::SIGKILL) };
             // SAFETY: a place for the result.
             unsafe { libc::waitpid(child, &mut status, 0) };
             collect_rest(child);
-            return Err("hangs".into());
+            return Err(format!("hangs after {done} steps"));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -105,6 +124,23 @@ fn collect_rest(group: i32) -> usize {
             0 => std::thread::sleep(Duration::from_millis(1)),
             _ => {}
         }
+    }
+}
+
+/// Prints what each process below this one waits for, as far as the kernel tells it.
+fn tell_where_all_are() {
+    let mut pids = children();
+    while let Some(pid) = pids.pop() {
+        let told = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        println!(
+            "     process {pid}: {:?}, in {}, call {}",
+            state(pid as u32),
+            told("wchan"),
+            told("syscall").trim()
+        );
+        print!("{}", told("stack"));
+        let below = told(&format!("task/{pid}/children"));
+        pids.extend(below.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
     }
 }
 
@@ -194,19 +230,24 @@ pub(crate) fn send(pid: u32, signal: i32) {
 /// Counts from here on the panics of this process and of those forked later, before anything else is done about one: whoever panics
 /// may be killed before it has ended.
 pub(crate) fn count_panics() -> &'static AtomicU64 {
-    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-    // SAFETY: a new mapping, of zeroes, which stays.
-    let count = unsafe {
-        let page = libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0);
-        assert_ne!(page, libc::MAP_FAILED);
-        &*page.cast::<AtomicU64>()
-    };
+    let count = shared_count();
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |why| {
         count.fetch_add(1, Ordering::Relaxed);
         usual(why);
     }));
     count
+}
+
+/// 0, in memory that this process shares with those forked later.
+fn shared_count() -> &'static AtomicU64 {
+    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, of zeroes, which stays.
+    unsafe {
+        let page = libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0);
+        assert_ne!(page, libc::MAP_FAILED);
+        &*page.cast::<AtomicU64>()
+    }
 }
 
 /// A small generator of pseudo-random numbers (xorshift64*, S. Vigna 2014).

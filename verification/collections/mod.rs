@@ -1,6 +1,7 @@
 //! The harness: each operation is recorded once, then run again and killed wherever anything that outlives the victim has changed.
 
 mod operations;
+mod room;
 mod stage;
 mod tracee;
 mod trial;
@@ -11,16 +12,18 @@ use std::time::Instant;
 /// Runs what the program's first argument selects, all without one.
 pub(crate) fn run() -> ExitCode {
     let filter = std::env::args().nth(1).unwrap_or_default();
-    // What is killed while it recovers is killed after every so many points of the first one: 1 is all.
-    let stride: usize =
-        std::env::var("FORQ_CRASH_STRIDE").ok().and_then(|stride| stride.parse().ok()).unwrap_or(25);
+    // What is killed while it recovers is killed after every so many points of the first one, from this one on: 1 is all.
+    let setting = |name| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
+    let stride = setting("FORQ_CRASH_STRIDE").unwrap_or(25).max(1);
+    let from = setting("FORQ_CRASH_FROM").unwrap_or(0) % stride;
+    room::take();
     let started = Instant::now();
     let (mut kills, mut recoveries, mut strays, mut failures) = (0, 0, 0, 0);
     println!(
         "| operation | instructions | kills | kills while recovering | of these, another way | failures |\n|---|---:|---:|---:|---:|---:|"
     );
     for operation in operations::all().iter().filter(|operation| operation.name.contains(&filter)) {
-        let tally = trial::run(operation, stride);
+        let tally = trial::run(operation, stride, from);
         println!(
             "| {} | {} | {} | {} | {} | {} |",
             operation.name, tally.instructions, tally.kills, tally.recoveries, tally.strays, tally.failures

@@ -1,8 +1,8 @@
 //! What victims do.
 
-use forq::{Dict, List};
+use forq::{Dict, List, Manager, Segment};
 
-use super::stage::Stage;
+use super::stage::{OBJECT, OBJECT_SIZE, SMALLEST, Stage};
 
 /// One operation under test.
 pub(super) struct Operation {
@@ -13,7 +13,7 @@ pub(super) struct Operation {
     pub(super) act: fn(&Stage),
 }
 
-const SMALL: usize = 1 << 16;
+const SMALL: usize = SMALLEST;
 /// Two shards.
 const WIDER: usize = 1 << 18;
 
@@ -182,5 +182,20 @@ pub(super) fn all() -> Vec<Operation> {
             .manager
             .list::<[u8]>("other list")),
         operation!("manager: a new dict, full", SMALL, full, |s| s.manager.dict::<[u8], [u8]>("other dict")),
+        operation!("manager: a new dict without a name", SMALL, some, |s| s.manager.new_dict::<[u8], [u8]>()),
+        operation!("manager: a dict that is there", SMALL, some, |s| s.manager.dict::<[u8], [u8]>("dict")),
+        operation!("manager: a name of the other kind", SMALL, some, |s| s.manager.list::<[u8]>("dict")),
+        operation!("manager: create by name", SMALL, |s| s.use_name(false), |s| Manager::create(
+            &s.name, SMALLEST
+        )),
+        operation!("manager: create by a name that is taken", SMALL, |s| s.use_name(true), |s| {
+            Manager::create(&s.name, SMALLEST)
+        }),
+        operation!("manager: open by name", SMALL, |s| s.use_name(true), |s| Manager::open(&s.name)),
+        operation!("manager: unlink", SMALL, |s| s.use_name(true), |s| Segment::unlink(&s.name)),
+        operation!("segment: a new object", SMALL, nothing, |s| s.segment.object_bytes(OBJECT, OBJECT_SIZE)),
+        operation!("segment: an object that is there", SMALL, nothing, |s| s
+            .segment
+            .object_bytes(b"first", 8)),
     ]
 }

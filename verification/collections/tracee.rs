@@ -94,6 +94,12 @@ impl Tracee {
         [self.peek(self.head), self.peek(self.head + 16)]
     }
 
+    /// Whether the next instruction enters the kernel.
+    pub(super) fn is_system_call(&self, at: usize) -> bool {
+        // SAFETY: a fork's code is where ours is, and no page of it ends with such an instruction's first byte.
+        unsafe { std::ptr::with_exposed_provenance::<[u8; 2]>(at).read() == [0x0f, 0x05] }
+    }
+
     /// Whether the next instruction is the mark of the end.
     pub(super) fn is_at_end(&self, at: usize) -> bool {
         // SAFETY: a fork's code is where ours is.

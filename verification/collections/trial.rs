@@ -25,7 +25,7 @@ const ENOUGH: usize = 3;
 /// The way from one trap to the other.
 struct Path {
     addresses: Vec<usize>,
-    /// Before which instructions anything that outlives the victim is not what it was before the one before.
+    /// Before which instructions anything that outlives the victim is not what it was before the one before; the kernel may have changed what it keeps.
     points: Vec<usize>,
 }
 
@@ -34,16 +34,17 @@ impl Path {
     fn record(stage: &Stage, act: &dyn Fn(&Stage)) -> Self {
         let mut path = Self { addresses: Vec::new(), points: Vec::new() };
         with_victim(stage, act, &mut |victim| {
-            let (mut memory, mut list) = (stage.copy(), victim.robust_list());
+            let (mut image, mut list) = (stage.copy(), victim.robust_list());
+            let mut has_called = false;
             loop {
                 let at = victim.at();
                 let index = path.addresses.len();
                 path.addresses.push(at);
                 let now = victim.robust_list();
-                if stage.follow(&mut memory) | (now != list) | (index == 0) {
+                if stage.follow(&mut image) | (now != list) | (index == 0) | has_called {
                     path.points.push(index);
                 }
-                list = now;
+                (list, has_called) = (now, victim.is_system_call(at));
                 if victim.is_at_end(at) {
                     path.points.push(index);
                     return;
@@ -134,7 +135,7 @@ fn on_own_stack(body: &mut dyn FnMut()) {
     }
 }
 
-pub(super) fn run(operation: &Operation, stride: usize) -> Tally {
+pub(super) fn run(operation: &Operation, stride: usize, from: usize) -> Tally {
     let stage = Stage::new(operation.size, operation.prepare);
     let before = stage.look().expect("it is whole");
     stage.restore();
@@ -165,7 +166,7 @@ pub(super) fn run(operation: &Operation, stride: usize) -> Tally {
         if !goes_on(&mut tally, result, "killed before") {
             break;
         }
-        if number % stride != 0 {
+        if number % stride != from {
             continue;
         }
         // Whoever comes next is killed, too, and the next one finds what either left.
