@@ -20,11 +20,15 @@ const EXIT_UNKNOWN: i32 = i32::MIN;
 pub struct forq_process {
     /// Not for users.
     _generation: u64,
+    /// Not for users.
     _pid: i32,
     /// The descriptor, plus one.
     _descriptor: i32,
+    /// Not for users.
     _ended: i32,
+    /// Not for users.
     _exit_code: i32,
+    /// Not for users.
     _reserved: u64,
 }
 static_assertions::const_assert_eq!(size_of::<forq_process>(), 32);
