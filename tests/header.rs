@@ -67,7 +67,8 @@ fn make(root: &Path) -> String {
         ("MINOR", env!("CARGO_PKG_VERSION_MINOR")),
         ("PATCH", env!("CARGO_PKG_VERSION_PATCH")),
     ] {
-        versions += &format!("/** The version that this header is of. */\n#define FORQ_VERSION_{name} {value}\n");
+        versions +=
+            &format!("/** The version that this header is of. */\n#define FORQ_VERSION_{name} {value}\n");
     }
     let mut header = prologue.replace("@VERSIONS@\n", &versions);
     let config = cbindgen::Config::from_root_or_default(root);
