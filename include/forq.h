@@ -172,7 +172,7 @@ int forq_is_robust(void);
 /**
  * Allocates zeroed, page-aligned memory that every later fork shares.
  *
- * Returns 0; -EINVAL for NULL or size 0; -ENOMEM.
+ * Returns 0; -EINVAL for NULL, size 0 or one that overflows; -ENOMEM.
  */
 int forq_shared_alloc(size_t size, void **memory_out);
 
@@ -622,7 +622,7 @@ typedef struct forq_value forq_value;
 /**
  * Makes a value of size bytes: a copy of what is at initial_or_null, or zeroes. It is 64-aligned. Its mutex is recursive.
  *
- * Returns 0; -EINVAL for NULL or size 0; -ENOMEM.
+ * Returns 0; -EINVAL for NULL, size 0 or one that overflows; -ENOMEM.
  */
 int forq_value_new(size_t size,
                    const void *initial_or_null,

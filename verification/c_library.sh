@@ -99,7 +99,34 @@ headers() {
     done
 }
 
-all="symbols install manual headers"
+# Wrong arguments: tests/c/arguments.c has the table; here it is seen that no function is missing, and that each code is in the manual.
+arguments() {
+    step "NULL, 0, SIZE_MAX, misaligned: every function, with documented codes; the ABI"
+    gcc -std=c11 $strict -O2 -Iinclude tests/c/abi.c "$library/libforq.a" -pthread -o "$work/abi"
+    "$work/abi"
+    gcc -std=c11 -Wall -Wextra -Wpedantic -Werror -O2 -g -Iinclude tests/c/arguments.c "$library/libforq.a" -pthread -o "$work/arguments"
+    "$work/arguments" >"$work/gave"
+    python3 - "$work/gave" <<'PYTHON'
+import errno, subprocess, sys
+documented = {}
+for line in subprocess.check_output(["python3", "docs/manual.py", "--codes", "include/forq.h"], text=True).splitlines():
+    name, *codes = line.split()
+    documented[name] = set(codes)
+gave = {}
+for line in open(sys.argv[1]):
+    name, code = line.split()
+    gave.setdefault(name, set())
+    if code != "0":
+        gave[name].add(errno.errorcode[-int(code)].replace("EWOULDBLOCK", "EAGAIN"))
+# Without a pointer or a size.
+none = {"forq_version", "forq_strerror", "forq_cpu_count", "forq_set_interruptible", "forq_is_robust"}
+wrong = [f"{name} is not in the table" for name in documented.keys() - gave.keys() - none]
+wrong += [f"{name} gave {code}, which is not documented" for name, codes in gave.items() for code in codes - documented[name]]
+sys.exit("\n".join(wrong) or 0)
+PYTHON
+}
+
+all="symbols install manual headers arguments"
 make -s all
 for part in ${*:-$all}; do "$part"; done
 printf 'c_library: all as it should be\n'
