@@ -97,6 +97,8 @@ headers() {
         gcc -std=c11 $strict -Iinclude -fsyntax-only "$source"
         clang -std=c11 $strict -Iinclude -fsyntax-only "$source"
     done
+    g++ -std=c++17 $strict -Iinclude -fsyntax-only c-examples/wrapper.cpp
+    clang++ -std=c++17 $strict -Iinclude -fsyntax-only c-examples/wrapper.cpp
 }
 
 # Wrong arguments: tests/c/arguments.c has the table; here it is seen that no function is missing, and that each code is in the manual.
@@ -126,7 +128,35 @@ sys.exit("\n".join(wrong) or 0)
 PYTHON
 }
 
-all="symbols install manual headers arguments"
+# The examples, plainly and with AddressSanitizer and UndefinedBehaviorSanitizer in their own code, and so the wrong arguments.
+examples() {
+    # Signals that a task dies of are the examples' own business.
+    export ASAN_OPTIONS=handle_segv=0:handle_abort=0 UBSAN_OPTIONS=print_stacktrace=1
+    local sanitize="-g -fsanitize=address,undefined -fno-sanitize-recover=all" make="make -s -C c-examples FORQ_LIB=../$library/libforq.a"
+    step "the examples, plainly"
+    $make BUILD="$work/examples" check >"$work/log" 2>&1 || { cat "$work/log"; fail "an example"; }
+    step "the examples under AddressSanitizer and UndefinedBehaviorSanitizer"
+    mkdir -p "$work/sanitized"
+    # What libraries of others keep is not the examples' leak.
+    ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 $make BUILD="$work/sanitized" SANITIZE="$sanitize" check-mpi_map >"$work/log" 2>&1 ||
+        { cat "$work/log"; fail "mpi_map, sanitized"; }
+    $make BUILD="$work/sanitized" SANITIZE="$sanitize" LEFT_OUT=mpi_map check >"$work/log" 2>&1 || { cat "$work/log"; fail "a sanitized example"; }
+    gcc -std=c11 -O1 $sanitize -Iinclude tests/c/arguments.c "$library/libforq.a" -pthread -o "$work/arguments"
+    "$work/arguments" >/dev/null
+}
+
+# Under valgrind, the library included. Before 3.21 it has no pidfd_open, and so no forq_process: what forks by itself runs there all the same.
+memory() {
+    local programs="array event manager segment" name
+    step "valgrind: the C tests of $programs"
+    for name in $programs; do
+        gcc -std=c11 -O1 -g -Iinclude tests/c/api_$name.c "$library/libforq.a" -pthread -o "$work/api_$name"
+        valgrind -q --error-exitcode=99 --log-file="$work/valgrind.%p" "$work/api_$name" || { cat "$work"/valgrind.*; fail "$name under valgrind"; }
+        if grep -h '^==[0-9]*== ' "$work"/valgrind.*; then fail "$name under valgrind"; fi
+    done
+}
+
+all="symbols install manual headers arguments examples memory"
 make -s all
 for part in ${*:-$all}; do "$part"; done
 printf 'c_library: all as it should be\n'
