@@ -156,7 +156,14 @@ memory() {
     done
 }
 
-all="symbols install manual headers arguments examples memory"
+# What docs/from-python.md says: each of its programs, in three languages, does what it says.
+python() {
+    step "docs/from-python.md: its programs in Python, Rust and C"
+    mkdir -p target/docs
+    python3 verification/c_library/blocks.py docs/from-python.md "$library/libforq.a" target/docs
+}
+
+all="symbols install manual headers arguments examples memory python"
 make -s all
 for part in ${*:-$all}; do "$part"; done
 printf 'c_library: all as it should be\n'
