@@ -163,7 +163,16 @@ python() {
     python3 verification/c_library/blocks.py docs/from-python.md "$library/libforq.a" target/docs
 }
 
-all="symbols install manual headers arguments examples memory python"
+# docs/c.md says so.
+musl() {
+    step "musl: a static program works, and is told that deaths are found by looking"
+    musl-gcc -std=c11 -O2 -static -Iinclude verification/c_library/musl.c "$library/libforq.a" -o "$work/musl"
+    "$work/musl"
+    musl-gcc -std=c11 -O2 -static -Iinclude verification/c_library/newcomer/app.c "$library/libforq.a" -o "$work/app_musl"
+    "$work/app_musl"
+}
+
+all="symbols install manual headers arguments examples memory python musl"
 make -s all
 for part in ${*:-$all}; do "$part"; done
 printf 'c_library: all as it should be\n'

@@ -5,6 +5,7 @@ A block of python, rust or c is a program; one marked "prelude" stands before al
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -32,6 +33,8 @@ for language in prelude:
     f'[package]\nname = "blocks"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\nforq = {{ path = "{root}" }}\n\n'
     "[profile.dev]\nopt-level = 1\ndebug = false\n\n[workspace]\n"
 )
+# The versions that forq is tested with.
+shutil.copy(root / "Cargo.lock", folder)
 commands = []
 for number, (heading, language, code) in enumerate(programs):
     name = f"b{number}"
@@ -47,7 +50,7 @@ for number, (heading, language, code) in enumerate(programs):
         (folder / f"{name}.py").write_text(code)
         command = [sys.executable, folder / f"{name}.py"]
     commands.append((heading, language, command))
-subprocess.run(["cargo", "build", "--quiet", "-j2", "--offline", "--manifest-path", folder / "Cargo.toml", "--target-dir", folder / "target"], check=True)
+subprocess.run(["cargo", "build", "--quiet", "-j2", "--manifest-path", folder / "Cargo.toml", "--target-dir", folder / "target"], check=True)
 
 failed = 0
 for heading, language, command in commands:
