@@ -170,6 +170,17 @@ musl() {
     "$work/musl"
     musl-gcc -std=c11 -O2 -static -Iinclude verification/c_library/newcomer/app.c "$library/libforq.a" -o "$work/app_musl"
     "$work/app_musl"
+    local target=x86_64-unknown-linux-musl name
+    if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
+        printf '   Rust has no %s here: rustup target add\n' $target
+        return
+    fi
+    step "musl: built for it, deaths are told at once"
+    cargo clib --quiet --target $target --target-dir target/musl --no-default-features -- --cfg forq_panic_handler
+    for name in api_mutex api_mutex_kinds api_process; do
+        musl-gcc -std=c11 -O2 -static -Iinclude tests/c/$name.c target/musl/$target/release/libforq.a -o "$work/$name"
+        "$work/$name"
+    done
 }
 
 all="symbols install manual headers arguments examples memory python musl"
