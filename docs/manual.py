@@ -100,6 +100,15 @@ class Header:
         named = [n for n, (_, s, item) in self.types.items() if s == function.section and "(*" not in item]
         return named[0] if named else None
 
+    def words_of(self, noun, seen=()):
+        """What is said of an object: its own words, and those that they send the reader to."""
+        own = paragraphs(self.types[noun][0])
+        further = []
+        for other in re.findall(r"is said at (forq_\w+)", " ".join(own)):
+            if other in self.types and other not in seen:
+                further += self.words_of(other, seen + (noun,))
+        return own + further
+
     def codes_of(self, function, seen=()):
         """The codes of its own words, and of the functions that it returns as."""
         text = " ".join(function.paragraphs())
@@ -128,13 +137,15 @@ class Header:
             return "nanoseconds of the monotonic clock to wait at most: FORQ_FOREVER waits for ever, 0 only tries"
         if parameter == function.parameters[0] and re.search(r"\bforq_\w+ \*\w$", parameter):
             kind = re.search(r"\b(forq_\w+) \*\w$", parameter).group(1)
-            return ("NULL does nothing" if function.name.endswith("_free") else f"the {kind}")
+            return f"the {kind}" + ("; NULL does nothing" if function.name.endswith("_free") else "")
         if name in self.words:
             return self.words[name]
         if name.endswith("_out_or_null"):
             return "where the result goes, or NULL"
+        if name.endswith("size_out") and "EMSGSIZE" in words:
+            return "where the size goes; with -EMSGSIZE the size that would be needed"
         if name.endswith("_out"):
-            mentioned = re.search(r"\b(?:\*?" + name + r")\b[^.]*may be NULL", words)
+            mentioned = re.search(r"\b" + name + r"\b[^.;]*\b(?:may be|is) NULL", words)
             return "where the result goes" + (", or NULL" if mentioned else "; written only on success")
         if name.endswith("_or_null"):
             base = self.words.get(name[: -len("_or_null")])
@@ -159,6 +170,9 @@ def complaints(header):
         words = " ".join(function.paragraphs())
         if not words:
             found.append(f"{function.name}: no words")
+        noun = header.object_of(function)
+        if noun and not re.search(r"(?i)\b(death|die|dies|killed|dead)\b", " ".join(header.words_of(noun))):
+            found.append(f"{function.name}: nothing says what a death does to a {noun}")
         codes = header.codes_of(function)
         for code in codes - set(header.codes):
             found.append(f"{function.name}: the first comment has no {code}")
@@ -218,7 +232,7 @@ def page(header, function, date):
     noun = header.object_of(function)
     if noun:
         out += [f".Ss {noun}: what it is, and what a death does"]
-        for i, paragraph in enumerate(paragraphs(header.types[noun][0])):
+        for i, paragraph in enumerate(header.words_of(noun)):
             out += [".Pp"] if i else []
             out += lines(paragraph)
     elif function.result == "int":

@@ -531,7 +531,7 @@ int forq_barrier_parties(const struct forq_barrier *b);
 
 /**
  * Waits a little longer each time: five steps of 2 to 32 pauses (about 1.6 us in all), then ten yields,
- * then the verdict "sleep in the kernel". All bytes zero: ready. Belongs to one thread.
+ * then the verdict "sleep in the kernel". All bytes zero: ready. Belongs to one thread, and no death concerns it.
  */
 typedef struct forq_backoff {
     /**
@@ -1095,6 +1095,8 @@ int forq_wait(const int *fds,
  * not belong in shared memory, and is used by one thread at a time.
  *
  * A process that is neither joined nor closed runs on. In a forked child the copy may ask and signal, but not join.
+ *
+ * However it dies, forq_process_join tells. It outlives its parent, unless it is a daemon.
  */
 typedef struct forq_process {
     /**
@@ -1259,6 +1261,9 @@ int forq_process_close(struct forq_process *p);
 /**
  * Worker processes that run functions on many inputs, and survive what the functions do. Belongs to the
  * process that made it: in others, every call but forq_pool_free gives -EPERM. Any of its threads may use it.
+ *
+ * A worker that dies costs the item in its hands, and is replaced. If the process that replaces them is killed, the pool is broken, and what is
+ * pending ends CRASHED. When the process that made the pool dies, its workers do.
  */
 typedef struct forq_pool forq_pool;
 
@@ -1514,6 +1519,7 @@ void forq_pool_free(struct forq_pool *p);
 /**
  * The result of forq_pool_apply_async or forq_pool_map_async: kept until it is freed, also after its pool was. Belongs to the
  * process that made the pool: in others, every call but forq_result_free gives -EPERM. Any of its threads may use it.
+ * What a death does is said at forq_pool.
  */
 typedef struct forq_result forq_result;
 
@@ -1590,6 +1596,7 @@ void forq_result_free(struct forq_result *r);
 /**
  * Items put one by one, results taken one by one, in their order or as they come; any of the process's threads may do either. Kept until it is
  * freed, also after its pool was. In a forked child every call but forq_stream_free gives -EPERM.
+ * What a death does is said at forq_pool.
  */
 typedef struct forq_stream forq_stream;
 

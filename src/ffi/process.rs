@@ -16,6 +16,8 @@ const EXIT_UNKNOWN: i32 = i32::MIN;
 /// not belong in shared memory, and is used by one thread at a time.
 ///
 /// A process that is neither joined nor closed runs on. In a forked child the copy may ask and signal, but not join.
+///
+/// However it dies, forq_process_join tells. It outlives its parent, unless it is a daemon.
 #[repr(C)]
 pub struct forq_process {
     /// Not for users.
