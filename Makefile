@@ -68,7 +68,7 @@ uninstall:
 TESTS := $(basename $(notdir $(wildcard tests/c/*.c)))
 
 check: all $(addprefix check-,$(TESTS))
-	$(MAKE) -C c-examples check FORQ_LIB=../$(STATIC_BUILT)
+	$(MAKE) -C c-examples check FORQ_LIB=../$(STATIC_BUILT) BUILD=../$(BUILD)/examples
 
 check-%: $(BUILD)/tests/%
 	$<

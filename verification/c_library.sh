@@ -20,6 +20,8 @@ symbols() {
     python3 docs/manual.py --functions include/forq.h | sort >"$work/says"
     diff "$work/says" "$work/has" || fail "the library's symbols are not the header's functions"
     readelf -d "$library/libforq.so" | grep -q "SONAME.*\[libforq.so.${version%%.*}\]" || fail "SONAME"
+    readelf -sW "$library/libforq.a" 2>/dev/null | awk '$5 == "GLOBAL" && $6 == "DEFAULT" && $7 != "UND" {print $8}' | sort >"$work/static"
+    diff "$work/says" "$work/static" || fail "the static library's symbols are not the header's functions"
     if readelf -d "$library/libforq.so" | grep NEEDED | grep -v 'libc\.\|ld-linux'; then fail "it needs more than libc"; fi
 }
 
@@ -33,7 +35,8 @@ install() {
         cd "$app"
         export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
         [ "$(pkg-config --modversion forq)" = "$version" ] || fail "pkg-config's version"
-        gcc app.c $(pkg-config --cflags --libs forq) -o app
+        grep -qF 'cc app.c $(pkg-config --cflags --libs forq)' "$root/README.md" || fail "README says something else"
+        cc app.c $(pkg-config --cflags --libs forq) -o app
         readelf -d app | grep -q 'NEEDED.*libforq.so.0\]' || fail "it is not linked with the shared library"
         LD_LIBRARY_PATH=$prefix/lib ./app
         gcc app.c -static $(pkg-config --static --cflags --libs forq) -o app_static
