@@ -131,13 +131,11 @@ sys.exit("\n".join(wrong) or 0)
 PYTHON
 }
 
-# The examples, plainly and with AddressSanitizer and UndefinedBehaviorSanitizer in their own code, and so the wrong arguments.
+# The examples with AddressSanitizer and UndefinedBehaviorSanitizer in their own code, and so the wrong arguments. (Plainly: make -C c-examples check.)
 examples() {
     # Signals that a task dies of are the examples' own business.
     export ASAN_OPTIONS=handle_segv=0:handle_abort=0 UBSAN_OPTIONS=print_stacktrace=1
     local sanitize="-g -fsanitize=address,undefined -fno-sanitize-recover=all" make="make -s -C c-examples FORQ_LIB=../$library/libforq.a"
-    step "the examples, plainly"
-    $make BUILD="$work/examples" check >"$work/log" 2>&1 || { cat "$work/log"; fail "an example"; }
     step "the examples under AddressSanitizer and UndefinedBehaviorSanitizer"
     mkdir -p "$work/sanitized"
     # What libraries of others keep is not the examples' leak.
