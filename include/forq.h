@@ -24,7 +24,8 @@
  * committed is lost or doubled, and whoever comes next is told.
  *
  * Returns. Functions that return int give 0 or a count >= 0, else a negative errno (forq_strerror says
- * what it means); errno itself is left as it was. Outputs are written only on success.
+ * what it means); errno itself is left as it was. Outputs are written only on success. A bare code in a function's words has the
+ * meaning it has here.
  *     -EAGAIN      a call with timeout 0 would have to wait
  *     -EBUSY       somebody uses it: trylock of a held mutex, close of a running process
  *     -ETIMEDOUT   the time ran out
@@ -42,6 +43,7 @@
  *     -ENOENT      no such name, key or item
  *     -EEXIST      it exists already, or is of another size or kind
  *     -EINVAL      an argument is not valid: NULL, misaligned, zero, overflowing, out of order
+ *     -EINTR       a signal handler ran, and this thread asked for it (forq_set_interruptible)
  *     -ENOSPC      no room left: in a segment, in /dev/shm; more waiters than can be counted
  *     -ENOMEM      memory, processes or descriptors are exhausted
  *     -ENOSYS      the kernel lacks what this needs (Linux 5.4 has it)
@@ -56,30 +58,61 @@
  * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. All other types are opaque: what makes
  * one is in its own words, _free ends this process's use of it, and _free(NULL) does nothing. No call uses the heap.
  *
- * Threads, forks, signals.
- *     object          threads of one process    processes                     child of a fork
- *     forq_mutex      yes                       yes, in MAP_SHARED memory     does not hold what its parent held
- *     forq_semaphore  yes                       yes, in MAP_SHARED memory     may use it
- *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
- *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
- *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
- *     forq_array      yes                       yes, made before the fork     may use it, and frees its own use
- *     forq_value      yes                       yes, made before the fork     may use it, and frees its own use
- *     forq_segment    yes                       any program of the user        may use it, and frees its own use
- *     forq_manager    yes                       any program of the user        may use it, and frees its own use
- *     forq_list       yes                       as its manager                 as its manager
- *     forq_dict       yes                       as its manager                 as its manager
- *     forq_backoff    one thread each           no                            its own copy
- *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
- *     forq_queue      yes                       yes                       may use it, by its own copy of the handle
- *     forq_channel    one a side at a time      yes                       may use it, by its own copy of the handle
- *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
- *     forq_pool       yes                       the one that made it          -EPERM, but for _free
- *     forq_result     yes                       the one that made the pool    -EPERM, but for _free
- *     forq_stream     yes                       the one that made the pool    -EPERM, but for _free
- * A child of vfork or of a raw clone calls nothing of forq. All users of an object share one PID namespace.
- * In a signal handler only forq_strerror, forq_semaphore_release, forq_event_set, forq_event_is_set and forq_process_signal
- * may be called. Nothing unwinds into C.
+ * Threads, processes, forks, signal handlers: who may use an object.
+ *     object           threads of one process  other processes             the child of a fork                           in a signal handler
+ *     forq_mutex       yes                     in MAP_SHARED memory        does not hold what its parent held            no
+ *     forq_semaphore   yes                     in MAP_SHARED memory        may use it                                    _release
+ *     forq_condvar     yes                     in MAP_SHARED memory        does not wait where its parent waits          no
+ *     forq_event       yes                     in MAP_SHARED memory        may use it                                    _set, _is_set
+ *     forq_barrier     yes                     in MAP_SHARED memory        has not come where its parent has             no
+ *     forq_backoff     one thread each         no                          its own copy                                  no
+ *     forq_array       yes                     children forked later       may use it, and frees its own use             no
+ *     forq_value       yes                     children forked later       may use it, and frees its own use             no
+ *     forq_queue       yes                     children; any, by _attach   may use it, by its own copy of the handle     no
+ *     forq_channel     one a side at a time    children forked later       may use it, by its own copy of the handle     no
+ *     forq_connection  yes                     each by its copy            has copies; but see forq_process_spawn_piped  no
+ *     forq_process     one thread at a time    the one that spawned it     may ask and signal, not join (-EPERM)         _signal
+ *     forq_pool        yes                     the one that made it        -EPERM, but for _free                         no
+ *     forq_result      yes                     the one that made the pool  -EPERM, but for _free                         no
+ *     forq_stream      yes                     the one that made the pool  -EPERM, but for _free                         no
+ *     forq_segment     yes                     any program of the user     may use it, and frees its own use             no
+ *     forq_list        yes                     as its manager              as its manager                                no
+ *     forq_dict        yes                     as its manager              as its manager                                no
+ *     forq_manager     yes                     any program of the user     may use it, and frees its own use             no
+ * In a signal handler forq_strerror may be called, too. A child of vfork or of a raw clone calls nothing of forq. All users of an object
+ * share one PID namespace. Nothing unwinds into C.
+ *
+ * Deaths. What a process that is killed leaves behind is said once, with each object's type.
+ *
+ * Parameters that say no more in a function's own words:
+ *     timeout_ns       nanoseconds to wait at most; see Time
+ *     X_out            where the result goes: written only on success, not NULL unless that is said; the size of what does not fit is told too
+ *     X_or_null        may be NULL
+ *     X_size           the bytes of X
+ *     X_capacity       the bytes of room at X_out
+ *     size             the bytes of what the pointer before it points at, or of what is made
+ *     capacity         the bytes of room at buffer_out; of a queue or channel that is made, its messages
+ *     count            how many there are, at the pointers before it
+ *     index            the place in the list or array, from 0
+ *     name             a string that ends with a zero byte
+ *     fd               an open descriptor, which stays the caller's
+ *     fds              open descriptors, which stay the caller's
+ *     sizes            the bytes of each item
+ *     waiters          how many of those who wait
+ *     fn               what is run; it returns, and does not leave by longjmp or an exception
+ *     argument         given to fn as it is
+ *     delta            what is added
+ *     initial          what it is copied from
+ *     options          copied; all reserved fields are zero
+ *     key              the bytes of a key; with key_size 0 it may be NULL
+ *     value            the bytes of a value; with size 0 it may be NULL
+ *     item             the bytes of an item; with size 0 it may be NULL
+ *     message          the bytes of a message; with size 0 it may be NULL
+ *     input            the bytes of an input; with size 0 it may be NULL
+ *     element          an element's bytes: as many as the array's elements have
+ *     handle           from forq_list_handle or forq_dict_handle
+ *     cursor           where it is, kept by the caller
+ *     memory           where it is, in this process
  */
 #ifndef FORQ_H
 #define FORQ_H
@@ -88,13 +121,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Where such an object may begin: malloc does not see to it, static, automatic and mapped memory does. */
 #define FORQ_ALIGNED(n) __attribute__((aligned(n)))
 
+/** The version that this header is of. */
 #define FORQ_VERSION_MAJOR 0
+/** The version that this header is of. */
 #define FORQ_VERSION_MINOR 1
+/** The version that this header is of. */
 #define FORQ_VERSION_PATCH 0
 /** No time limit. */
-#define FORQ_FOREVER ((int64_t)-1)
+#define FORQ_FOREVER INT64_C(-1)
 
 /** The exit code of a process whose status somebody else collected, where the kernel no longer tells it. */
 #define FORQ_EXIT_UNKNOWN INT32_MIN
@@ -102,6 +139,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* ==== The library as a whole, and shared memory ==== */
 
 /**
  * The version of the library: "MAJOR.MINOR.PATCH". Static.
@@ -133,7 +172,7 @@ int forq_is_robust(void);
 /**
  * Allocates zeroed, page-aligned memory that every later fork shares.
  *
- * Returns 0; -EINVAL for NULL or size 0; -ENOMEM.
+ * Returns 0; -EINVAL for NULL, size 0 or one that overflows; -ENOMEM.
  */
 int forq_shared_alloc(size_t size, void **memory_out);
 
@@ -144,6 +183,8 @@ int forq_shared_alloc(size_t size, void **memory_out);
  * Returns 0; -EINVAL for an address or size that cannot be.
  */
 int forq_shared_free(void *memory, size_t size);
+
+/* ==== Mutual exclusion ==== */
 
 /**
  * Its holder may lock it again, and releases it as often.
@@ -273,6 +314,8 @@ int forq_mutex_stats(const struct forq_mutex *m, struct forq_mutex_statistics *s
  */
 int forq_mutex_destroy(struct forq_mutex *m);
 
+/* ==== Permits ==== */
+
 /**
  * A counting semaphore for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different
  * addresses in different processes. All bytes zero: no permits, no bound.
@@ -314,6 +357,8 @@ int forq_semaphore_release(struct forq_semaphore *s,
  * How many permits are free; out of date as soon as it is read. -EINVAL for NULL.
  */
 int forq_semaphore_value(const struct forq_semaphore *s);
+
+/* ==== Condition variables ==== */
 
 /**
  * A condition variable for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different addresses
@@ -371,6 +416,8 @@ int forq_condvar_notify_all(struct forq_condvar *c);
  */
 int forq_condvar_waiters(const struct forq_condvar *c);
 
+/* ==== A flag to wait for ==== */
+
 /**
  * A flag for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different addresses in different
  * processes. All bytes zero: not set.
@@ -417,6 +464,8 @@ int forq_event_is_set(const struct forq_event *e);
  */
 int forq_event_wait(struct forq_event *e,
                     int64_t timeout_ns);
+
+/* ==== A meeting point ==== */
 
 /**
  * A meeting point for a fixed number of parties, of any processes: 64 bytes, in any MAP_SHARED memory, at different
@@ -478,9 +527,11 @@ int forq_barrier_waiting(const struct forq_barrier *b);
  */
 int forq_barrier_parties(const struct forq_barrier *b);
 
+/* ==== Exponential back-off ==== */
+
 /**
  * Waits a little longer each time: five steps of 2 to 32 pauses (about 1.6 us in all), then ten yields,
- * then the verdict "sleep in the kernel". All bytes zero: ready. Belongs to one thread.
+ * then the verdict "sleep in the kernel". All bytes zero: ready. Belongs to one thread, and no death concerns it.
  */
 typedef struct forq_backoff {
     /**
@@ -504,6 +555,8 @@ int forq_backoff_snooze(struct forq_backoff *b);
  * Starts over with the shortest wait. Returns 0; -EINVAL for NULL.
  */
 int forq_backoff_reset(struct forq_backoff *b);
+
+/* ==== Arrays in shared memory ==== */
 
 /**
  * Elements of one size side by side in memory that this process and all that it forks later share, and a mutex.
@@ -559,6 +612,8 @@ int forq_array_set(struct forq_array *a, size_t index, const void *element);
  */
 forq_mutex *forq_array_mutex(struct forq_array *a);
 
+/* ==== Values in shared memory ==== */
+
 /**
  * A value in memory that this process and all that it forks later share, and a mutex. What a death does is said at forq_array.
  */
@@ -567,7 +622,7 @@ typedef struct forq_value forq_value;
 /**
  * Makes a value of size bytes: a copy of what is at initial_or_null, or zeroes. It is 64-aligned. Its mutex is recursive.
  *
- * Returns 0; -EINVAL for NULL or size 0; -ENOMEM.
+ * Returns 0; -EINVAL for NULL, size 0 or one that overflows; -ENOMEM.
  */
 int forq_value_new(size_t size,
                    const void *initial_or_null,
@@ -617,6 +672,8 @@ void *forq_value_data(struct forq_value *v);
  * Its mutex, which is recursive: who holds it may call the others. NULL for NULL.
  */
 forq_mutex *forq_value_mutex(struct forq_value *v);
+
+/* ==== Bounded queues ==== */
 
 /**
  * A bounded first-in first-out queue in shared memory: any number of producers and consumers, threads of any processes.
@@ -801,6 +858,8 @@ int forq_queue_get_many(struct forq_queue *q,
  */
 int forq_queue_fd(struct forq_queue *q);
 
+/* ==== Channels ==== */
+
 /**
  * A ring of messages in shared memory: one producer, one consumer, threads of any processes. Messages have a size each, up to a limit.
  *
@@ -910,6 +969,8 @@ int forq_channel_release(struct forq_channel *c);
  */
 int forq_channel_close(struct forq_channel *c);
 
+/* ==== Pipes ==== */
+
 /**
  * One end of a pipe. Declared by the caller; all bytes zero: none. It may be moved, is copied by fork, and does
  * not belong in shared memory. Any number of threads and processes may use it at once; one receives at a time, the
@@ -923,12 +984,21 @@ typedef struct forq_connection {
      * Not for users.
      */
     void *_inboxes;
+    /**
+     * Not for users.
+     */
     const void *_slot;
     /**
      * The descriptor, plus one.
      */
     int32_t _descriptor;
+    /**
+     * Not for users.
+     */
     uint32_t _direction;
+    /**
+     * Not for users.
+     */
     uint64_t _end;
 } forq_connection;
 
@@ -1020,24 +1090,40 @@ int forq_wait(const int *fds,
               bool *ready_out,
               int64_t timeout_ns);
 
+/* ==== Processes ==== */
+
 /**
  * A child process. Declared by the caller; all bytes zero: none. It may be moved, is copied by fork, does
  * not belong in shared memory, and is used by one thread at a time.
  *
  * A process that is neither joined nor closed runs on. In a forked child the copy may ask and signal, but not join.
+ *
+ * However it dies, forq_process_join tells. It outlives its parent, unless it is a daemon.
  */
 typedef struct forq_process {
     /**
      * Not for users.
      */
     uint64_t _generation;
+    /**
+     * Not for users.
+     */
     int32_t _pid;
     /**
      * The descriptor, plus one.
      */
     int32_t _descriptor;
+    /**
+     * Not for users.
+     */
     int32_t _ended;
+    /**
+     * Not for users.
+     */
     int32_t _exit_code;
+    /**
+     * Not for users.
+     */
     uint64_t _reserved;
 } forq_process;
 
@@ -1147,6 +1233,8 @@ int forq_process_fd(const struct forq_process *p);
  */
 int forq_process_close(struct forq_process *p);
 
+/* ==== Worker pools. What they have done: `pool_statistics` ==== */
+
 /**
  * It returned 0.
  */
@@ -1175,6 +1263,9 @@ int forq_process_close(struct forq_process *p);
 /**
  * Worker processes that run functions on many inputs, and survive what the functions do. Belongs to the
  * process that made it: in others, every call but forq_pool_free gives -EPERM. Any of its threads may use it.
+ *
+ * A worker that dies costs the item in its hands, and is replaced. If the process that replaces them is killed, the pool is broken, and what is
+ * pending ends CRASHED. When the process that made the pool dies, its workers do.
  */
 typedef struct forq_pool forq_pool;
 
@@ -1354,6 +1445,8 @@ int forq_pool_join(struct forq_pool *p, int64_t timeout_ns);
  */
 void forq_pool_free(struct forq_pool *p);
 
+/* ==== What pools and their workers have done ==== */
+
 /**
  * What a pool has done since it was made.
  */
@@ -1428,9 +1521,12 @@ int forq_pool_stats(const forq_pool *p, struct forq_pool_statistics *stats_out);
  */
 int forq_pool_worker_stats(const forq_pool *p, uint32_t worker, struct forq_worker_statistics *stats_out);
 
+/* ==== Results of work that nobody waits for yet ==== */
+
 /**
  * The result of forq_pool_apply_async or forq_pool_map_async: kept until it is freed, also after its pool was. Belongs to the
  * process that made the pool: in others, every call but forq_result_free gives -EPERM. Any of its threads may use it.
+ * What a death does is said at forq_pool.
  */
 typedef struct forq_result forq_result;
 
@@ -1502,9 +1598,12 @@ int forq_result_fd(struct forq_result *r);
  */
 void forq_result_free(struct forq_result *r);
 
+/* ==== Streams of items through a pool ==== */
+
 /**
  * Items put one by one, results taken one by one, in their order or as they come; any of the process's threads may do either. Kept until it is
  * freed, also after its pool was. In a forked child every call but forq_stream_free gives -EPERM.
+ * What a death does is said at forq_pool.
  */
 typedef struct forq_stream forq_stream;
 
@@ -1591,6 +1690,8 @@ int forq_stream_next(struct forq_stream *s,
  */
 void forq_stream_free(struct forq_stream *s);
 
+/* ==== Segments ==== */
+
 /**
  * Memory that unrelated programs share, by name or by descriptor, and objects in it, found or made by name.
  *
@@ -1664,6 +1765,8 @@ int forq_segment_object(struct forq_segment *s,
                         const char *name,
                         size_t size,
                         void **object_out);
+
+/* ==== Shared lists ==== */
 
 /**
  * A list of byte strings in a manager's memory. What every call may return besides, and what a death does, is said at forq_manager.
@@ -1741,6 +1844,8 @@ int forq_list_extend(struct forq_list *l, const void *const *items, const size_t
  * What stands for this list in other collections of the same manager, in any process: see forq_manager_list_of. 0 for NULL.
  */
 uint64_t forq_list_handle(const struct forq_list *l);
+
+/* ==== Shared dicts ==== */
 
 /**
  * A dict of byte strings in a manager's memory, spread over parts that are locked one at a time. Keys have at most 4096 bytes; longer ones are -EINVAL. What
@@ -1837,6 +1942,8 @@ int forq_dict_update(struct forq_dict *d,
  * What stands for this dict in other collections of the same manager, in any process: see forq_manager_dict_of. 0 for NULL.
  */
 uint64_t forq_dict_handle(const struct forq_dict *d);
+
+/* ==== Managers ==== */
 
 /**
  * Lists and dicts of byte strings in shared memory, found by name; no server process. The memory is that of a segment, with what is said

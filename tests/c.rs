@@ -18,6 +18,9 @@ const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// Examples that are told by arguments what to do: compiled, not run.
 const WITH_ARGUMENTS: [&str; 1] = ["word_count"];
 
+/// Examples that need a library besides forq: `c-examples/Makefile` builds and runs them where there is one.
+const NEED_MORE: [&str; 2] = ["mandelbrot", "mpi_map"];
+
 /// What the shared library may ask the loader for.
 const NEEDED: [&str; 4] = ["libc.", "libgcc_s.", "ld-linux", "ld-musl"];
 
@@ -138,6 +141,7 @@ impl Bench {
                 .expect("it can be listed")
                 .map(|entry| entry.expect("it can be listed").path())
                 .filter(|path| path.extension() == Some(OsStr::new("c")))
+                .filter(|path| !NEED_MORE.contains(&stem(path).as_str()))
                 .collect();
             here.sort();
             assert!(!here.is_empty(), "{folder} has no program");

@@ -68,7 +68,8 @@ fn make(root: &Path) -> String {
         ("MINOR", env!("CARGO_PKG_VERSION_MINOR")),
         ("PATCH", env!("CARGO_PKG_VERSION_PATCH")),
     ] {
-        versions += &format!("#define FORQ_VERSION_{name} {value}\n");
+        versions +=
+            &format!("/** The version that this header is of. */\n#define FORQ_VERSION_{name} {value}\n");
     }
     let mut header = prologue.replace("@VERSIONS@\n", &versions);
     let config = cbindgen::Config::from_root_or_default(root);
@@ -76,15 +77,22 @@ fn make(root: &Path) -> String {
         let source = root.join(format!("src/ffi/{noun}.rs"));
         let bindings = cbindgen::Builder::new()
             .with_config(config.clone())
-            .with_src(source)
+            .with_src(&source)
             .generate()
             .unwrap_or_else(|error| panic!("{noun}: {error}"));
         let mut text = Vec::new();
         bindings.write(&mut text);
-        header.push('\n');
+        header += &heading(&source);
         header += &without_safety(&String::from_utf8(text).expect("cbindgen writes UTF-8"));
     }
     header + "\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* FORQ_H */\n"
+}
+
+/// What stands above a noun: the first words of its file.
+fn heading(source: &Path) -> String {
+    let text = fs::read_to_string(source).expect("the source is there");
+    let first = text.lines().next().and_then(|line| line.strip_prefix("//! ")).expect("it says what it is");
+    format!("\n/* ==== {} ==== */\n\n", first.trim_end_matches('.'))
 }
 
 /// Drops the paragraphs "# Safety", which speak to Rust: in C all pointers are the caller's business.

@@ -6,7 +6,7 @@ use super::{borrow_mut, status};
 use crate::sync::backoff::Backoff;
 
 /// Waits a little longer each time: five steps of 2 to 32 pauses (about 1.6 us in all), then ten yields,
-/// then the verdict "sleep in the kernel". All bytes zero: ready. Belongs to one thread.
+/// then the verdict "sleep in the kernel". All bytes zero: ready. Belongs to one thread, and no death concerns it.
 #[repr(C)]
 pub struct forq_backoff {
     /// Not for users.

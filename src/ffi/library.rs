@@ -42,7 +42,7 @@ pub extern "C" fn forq_is_robust() -> c_int {
 
 /// Allocates zeroed, page-aligned memory that every later fork shares.
 ///
-/// Returns 0; -EINVAL for NULL or size 0; -ENOMEM.
+/// Returns 0; -EINVAL for NULL, size 0 or one that overflows; -ENOMEM.
 ///
 /// # Safety
 /// `memory_out` must be NULL or writable.

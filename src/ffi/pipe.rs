@@ -19,10 +19,13 @@ use crate::sys::unshared::Slot;
 pub struct forq_connection {
     /// Not for users.
     _inboxes: *mut c_void,
+    /// Not for users.
     _slot: *const c_void,
     /// The descriptor, plus one.
     _descriptor: i32,
+    /// Not for users.
     _direction: u32,
+    /// Not for users.
     _end: u64,
 }
 #[cfg(target_pointer_width = "64")]

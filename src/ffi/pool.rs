@@ -12,6 +12,9 @@ use crate::pool::status::TaskStatus;
 
 /// Worker processes that run functions on many inputs, and survive what the functions do. Belongs to the
 /// process that made it: in others, every call but forq_pool_free gives -EPERM. Any of its threads may use it.
+///
+/// A worker that dies costs the item in its hands, and is replaced. If the process that replaces them is killed, the pool is broken, and what is
+/// pending ends CRASHED. When the process that made the pool dies, its workers do.
 pub struct forq_pool {
     _private: [u8; 0],
 }

@@ -16,15 +16,21 @@ const EXIT_UNKNOWN: i32 = i32::MIN;
 /// not belong in shared memory, and is used by one thread at a time.
 ///
 /// A process that is neither joined nor closed runs on. In a forked child the copy may ask and signal, but not join.
+///
+/// However it dies, forq_process_join tells. It outlives its parent, unless it is a daemon.
 #[repr(C)]
 pub struct forq_process {
     /// Not for users.
     _generation: u64,
+    /// Not for users.
     _pid: i32,
     /// The descriptor, plus one.
     _descriptor: i32,
+    /// Not for users.
     _ended: i32,
+    /// Not for users.
     _exit_code: i32,
+    /// Not for users.
     _reserved: u64,
 }
 static_assertions::const_assert_eq!(size_of::<forq_process>(), 32);

@@ -188,7 +188,8 @@ pub unsafe extern "C" fn forq_queue_put(
 ) -> c_int {
     // SAFETY: by contract.
     let result = unsafe { ring(q) }.and_then(|ring| {
-        let message = checked(message, size)?;
+        // However large: the ring tells that it does not fit.
+        let message = checked(message, size.min(isize::MAX as usize))?;
         // SAFETY: by contract and the check.
         unsafe { ring.put(message, size, deadline(timeout_ns)?) }
     });

@@ -15,6 +15,7 @@ use crate::pool::result::Flight;
 
 /// The result of forq_pool_apply_async or forq_pool_map_async: kept until it is freed, also after its pool was. Belongs to the
 /// process that made the pool: in others, every call but forq_result_free gives -EPERM. Any of its threads may use it.
+/// What a death does is said at forq_pool.
 pub struct forq_result {
     _private: [u8; 0],
 }

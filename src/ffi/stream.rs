@@ -12,6 +12,7 @@ use crate::pool::stream::Channel;
 
 /// Items put one by one, results taken one by one, in their order or as they come; any of the process's threads may do either. Kept until it is
 /// freed, also after its pool was. In a forked child every call but forq_stream_free gives -EPERM.
+/// What a death does is said at forq_pool.
 pub struct forq_stream {
     _private: [u8; 0],
 }

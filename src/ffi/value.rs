@@ -24,7 +24,7 @@ unsafe fn cells<'a>(v: *const forq_value) -> Result<&'a Cells> {
 
 /// Makes a value of size bytes: a copy of what is at initial_or_null, or zeroes. It is 64-aligned. Its mutex is recursive.
 ///
-/// Returns 0; -EINVAL for NULL or size 0; -ENOMEM.
+/// Returns 0; -EINVAL for NULL, size 0 or one that overflows; -ENOMEM.
 ///
 /// # Safety
 /// `initial_or_null` must be NULL or so many bytes, `value_out` NULL or writable.

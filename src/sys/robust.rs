@@ -225,15 +225,21 @@ impl Head {
 }
 
 /// libc's list head for the calling thread, if the kernel has robust lists and libc's layout is the
-/// one that this library was built for.
-pub(super) fn registered() -> Option<*mut Head> {
+/// one that this library was built for. `inherited`: where libc keeps it for this thread, if this is a forked child and its libc registers
+/// the list only when it is needed.
+pub(super) fn registered(inherited: Option<*mut Head>) -> Option<*mut Head> {
     if FUTEX_OFFSET == 0 {
         return None;
     }
     let mut head = get()?;
     if head.is_null() {
-        // musl registers the list at a thread's first robust lock.
-        touch();
+        match inherited {
+            // SAFETY: a forked child, in which nobody has taken a robust lock: the list would be registered. What is linked into it is
+            // the parent's, which goes on using it: it must not be linked with ours.
+            Some(inherited) => unsafe { adopt(inherited) },
+            // musl registers the list at a thread's first robust lock.
+            None => touch(),
+        }
         head = get()?;
     }
     if head.is_null() {
@@ -269,7 +275,7 @@ fn touch() {
     }
 }
 
-/// Registers `head`, the parent's, for a child of a raw clone, where libc did not do it.
+/// Registers `head`, the parent's, for a child of a raw clone, or of musl's fork, where libc did not do it.
 ///
 /// # Safety
 /// Only in such a child, before it takes any lock; `head` must be the one that libc keeps for this thread.
@@ -278,6 +284,10 @@ pub(super) unsafe fn adopt(head: *mut Head) {
     unsafe {
         (*head).next = head.cast();
         (*head).pending = core::ptr::null_mut();
+        if cfg!(target_env = "musl") {
+            // Its fork makes this 0, which to it means: not registered.
+            (*head).futex_offset = FUTEX_OFFSET;
+        }
         libc::syscall(libc::SYS_set_robust_list, head, size_of::<Head>());
     }
 }

@@ -155,7 +155,10 @@ impl Thread {
         self.tid.set(proc::tid());
         self.locked.set(state::locked_by(self.tid.get()));
         self.pid.set(proc::pid());
-        match robust::registered() {
+        // musl's fork registers no list for the child, and leaves the parent's locks in it.
+        let inherited = (cfg!(target_env = "musl") && self.learnt_in.get() != 0 && self.robust.get())
+            .then(|| self.head.get());
+        match robust::registered(inherited) {
             Some(head) => {
                 if self.learnt_in.get() != 0 {
                     // A forked child. Its parent may have held a lock, which the entry then names here too.

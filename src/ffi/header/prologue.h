@@ -24,7 +24,8 @@
  * committed is lost or doubled, and whoever comes next is told.
  *
  * Returns. Functions that return int give 0 or a count >= 0, else a negative errno (forq_strerror says
- * what it means); errno itself is left as it was. Outputs are written only on success.
+ * what it means); errno itself is left as it was. Outputs are written only on success. A bare code in a function's words has the
+ * meaning it has here.
  *     -EAGAIN      a call with timeout 0 would have to wait
  *     -EBUSY       somebody uses it: trylock of a held mutex, close of a running process
  *     -ETIMEDOUT   the time ran out
@@ -42,6 +43,7 @@
  *     -ENOENT      no such name, key or item
  *     -EEXIST      it exists already, or is of another size or kind
  *     -EINVAL      an argument is not valid: NULL, misaligned, zero, overflowing, out of order
+ *     -EINTR       a signal handler ran, and this thread asked for it (forq_set_interruptible)
  *     -ENOSPC      no room left: in a segment, in /dev/shm; more waiters than can be counted
  *     -ENOMEM      memory, processes or descriptors are exhausted
  *     -ENOSYS      the kernel lacks what this needs (Linux 5.4 has it)
@@ -56,30 +58,61 @@
  * connection is this process's copy of an end: _close ends that, and the end is gone with the last copy. All other types are opaque: what makes
  * one is in its own words, _free ends this process's use of it, and _free(NULL) does nothing. No call uses the heap.
  *
- * Threads, forks, signals.
- *     object          threads of one process    processes                     child of a fork
- *     forq_mutex      yes                       yes, in MAP_SHARED memory     does not hold what its parent held
- *     forq_semaphore  yes                       yes, in MAP_SHARED memory     may use it
- *     forq_condvar    yes                       yes, in MAP_SHARED memory     does not wait where its parent waits
- *     forq_event      yes                       yes, in MAP_SHARED memory     may use it
- *     forq_barrier    yes                       yes, in MAP_SHARED memory     has not come where its parent has
- *     forq_array      yes                       yes, made before the fork     may use it, and frees its own use
- *     forq_value      yes                       yes, made before the fork     may use it, and frees its own use
- *     forq_segment    yes                       any program of the user        may use it, and frees its own use
- *     forq_manager    yes                       any program of the user        may use it, and frees its own use
- *     forq_list       yes                       as its manager                 as its manager
- *     forq_dict       yes                       as its manager                 as its manager
- *     forq_backoff    one thread each           no                            its own copy
- *     forq_process    one thread at a time      the one that spawned it       may ask and signal, not join (-EPERM)
- *     forq_queue      yes                       yes                       may use it, by its own copy of the handle
- *     forq_channel    one a side at a time      yes                       may use it, by its own copy of the handle
- *     forq_connection yes                       yes, each by its copy         has copies; not of the ends of forq_process_spawn_piped (see there)
- *     forq_pool       yes                       the one that made it          -EPERM, but for _free
- *     forq_result     yes                       the one that made the pool    -EPERM, but for _free
- *     forq_stream     yes                       the one that made the pool    -EPERM, but for _free
- * A child of vfork or of a raw clone calls nothing of forq. All users of an object share one PID namespace.
- * In a signal handler only forq_strerror, forq_semaphore_release, forq_event_set, forq_event_is_set and forq_process_signal
- * may be called. Nothing unwinds into C.
+ * Threads, processes, forks, signal handlers: who may use an object.
+ *     object           threads of one process  other processes             the child of a fork                           in a signal handler
+ *     forq_mutex       yes                     in MAP_SHARED memory        does not hold what its parent held            no
+ *     forq_semaphore   yes                     in MAP_SHARED memory        may use it                                    _release
+ *     forq_condvar     yes                     in MAP_SHARED memory        does not wait where its parent waits          no
+ *     forq_event       yes                     in MAP_SHARED memory        may use it                                    _set, _is_set
+ *     forq_barrier     yes                     in MAP_SHARED memory        has not come where its parent has             no
+ *     forq_backoff     one thread each         no                          its own copy                                  no
+ *     forq_array       yes                     children forked later       may use it, and frees its own use             no
+ *     forq_value       yes                     children forked later       may use it, and frees its own use             no
+ *     forq_queue       yes                     children; any, by _attach   may use it, by its own copy of the handle     no
+ *     forq_channel     one a side at a time    children forked later       may use it, by its own copy of the handle     no
+ *     forq_connection  yes                     each by its copy            has copies; but see forq_process_spawn_piped  no
+ *     forq_process     one thread at a time    the one that spawned it     may ask and signal, not join (-EPERM)         _signal
+ *     forq_pool        yes                     the one that made it        -EPERM, but for _free                         no
+ *     forq_result      yes                     the one that made the pool  -EPERM, but for _free                         no
+ *     forq_stream      yes                     the one that made the pool  -EPERM, but for _free                         no
+ *     forq_segment     yes                     any program of the user     may use it, and frees its own use             no
+ *     forq_list        yes                     as its manager              as its manager                                no
+ *     forq_dict        yes                     as its manager              as its manager                                no
+ *     forq_manager     yes                     any program of the user     may use it, and frees its own use             no
+ * In a signal handler forq_strerror may be called, too. A child of vfork or of a raw clone calls nothing of forq. All users of an object
+ * share one PID namespace. Nothing unwinds into C.
+ *
+ * Deaths. What a process that is killed leaves behind is said once, with each object's type.
+ *
+ * Parameters that say no more in a function's own words:
+ *     timeout_ns       nanoseconds to wait at most; see Time
+ *     X_out            where the result goes: written only on success, not NULL unless that is said; the size of what does not fit is told too
+ *     X_or_null        may be NULL
+ *     X_size           the bytes of X
+ *     X_capacity       the bytes of room at X_out
+ *     size             the bytes of what the pointer before it points at, or of what is made
+ *     capacity         the bytes of room at buffer_out; of a queue or channel that is made, its messages
+ *     count            how many there are, at the pointers before it
+ *     index            the place in the list or array, from 0
+ *     name             a string that ends with a zero byte
+ *     fd               an open descriptor, which stays the caller's
+ *     fds              open descriptors, which stay the caller's
+ *     sizes            the bytes of each item
+ *     waiters          how many of those who wait
+ *     fn               what is run; it returns, and does not leave by longjmp or an exception
+ *     argument         given to fn as it is
+ *     delta            what is added
+ *     initial          what it is copied from
+ *     options          copied; all reserved fields are zero
+ *     key              the bytes of a key; with key_size 0 it may be NULL
+ *     value            the bytes of a value; with size 0 it may be NULL
+ *     item             the bytes of an item; with size 0 it may be NULL
+ *     message          the bytes of a message; with size 0 it may be NULL
+ *     input            the bytes of an input; with size 0 it may be NULL
+ *     element          an element's bytes: as many as the array's elements have
+ *     handle           from forq_list_handle or forq_dict_handle
+ *     cursor           where it is, kept by the caller
+ *     memory           where it is, in this process
  */
 #ifndef FORQ_H
 #define FORQ_H
@@ -88,11 +121,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Where such an object may begin: malloc does not see to it, static, automatic and mapped memory does. */
 #define FORQ_ALIGNED(n) __attribute__((aligned(n)))
 
 @VERSIONS@
 /** No time limit. */
-#define FORQ_FOREVER ((int64_t)-1)
+#define FORQ_FOREVER INT64_C(-1)
 
 /** The exit code of a process whose status somebody else collected, where the kernel no longer tells it. */
 #define FORQ_EXIT_UNKNOWN INT32_MIN
