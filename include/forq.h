@@ -1448,7 +1448,7 @@ void forq_pool_free(struct forq_pool *p);
 /* ==== What pools and their workers have done ==== */
 
 /**
- * What a pool has done since it was made.
+ * What a pool has done since it was made. A worker that dies is counted, and replaced.
  */
 typedef struct forq_pool_statistics {
     /**
@@ -1482,7 +1482,7 @@ typedef struct forq_pool_statistics {
 } forq_pool_statistics;
 
 /**
- * What one worker has done, with its predecessors in the same place.
+ * What one worker has done, with its predecessors in the same place: numbers outlive who dies.
  */
 typedef struct forq_worker_statistics {
     /**

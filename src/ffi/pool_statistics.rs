@@ -6,7 +6,7 @@ use super::pool::{forq_pool, host};
 use super::{borrow_mut, status};
 use crate::error::Error;
 
-/// What a pool has done since it was made.
+/// What a pool has done since it was made. A worker that dies is counted, and replaced.
 #[repr(C)]
 pub struct forq_pool_statistics {
     /// How many workers it has.
@@ -25,7 +25,7 @@ pub struct forq_pool_statistics {
     pub reserved: [u64; 8],
 }
 
-/// What one worker has done, with its predecessors in the same place.
+/// What one worker has done, with its predecessors in the same place: numbers outlive who dies.
 #[repr(C)]
 pub struct forq_worker_statistics {
     /// Its process id; 0 while it is being replaced.

@@ -46,6 +46,7 @@ FIELD(forq_pool_options, arena_size, 24);
 FIELD(forq_pool_options, initializer, 32);
 FIELD(forq_pool_options, initializer_argument, 40);
 FIELD(forq_pool_options, ignore_interrupt, 48);
+FIELD(forq_pool_options, pinned, 49);
 FIELD(forq_pool_options, reserved, 56);
 SIZE(forq_task_status, 8, 4);
 FIELD(forq_task_status, kind, 0);
