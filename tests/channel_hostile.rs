@@ -163,6 +163,10 @@ fn scribble(ends: &Ends, fresh: &[u64], pids: &[u32], watch: &Watch, mut random:
                 std::thread::sleep(Duration::from_micros(random.below(400)));
             }
         }
+        // Long enough for somebody to see it.
+        for _ in 0..random.below(1000) {
+            std::hint::spin_loop();
+        }
     }
 }
 
