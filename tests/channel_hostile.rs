@@ -35,6 +35,9 @@ const STALL: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_micros(100);
 /// Words of the head: of both sides, before the slots.
 const HEAD: u64 = 640 / 8;
+/// Where the consumer's position stands, and whose the sides are.
+const CONSUMER: usize = 128 / 8;
+const OWNERS: [usize; 2] = [528 / 8, 536 / 8];
 const CANARY: u8 = 0xC5;
 
 forq::shareable! {
@@ -78,6 +81,14 @@ impl Ends {
         unsafe { std::slice::from_raw_parts(memory.cast(), memory.len() / 8) }
     }
 
+    fn capacity(&self) -> u64 {
+        let capacity = match self {
+            Self::Bytes(sender, _) => sender.capacity(),
+            Self::Values(sender, _) => sender.capacity(),
+        };
+        capacity as u64
+    }
+
     /// Makes a channel right below a page that nobody may touch.
     fn fenced(make: impl Fn() -> Self) -> Self {
         let mut others = Vec::new();
@@ -99,12 +110,15 @@ impl Ends {
 }
 
 /// Writes until it is told to stop. `fresh`: what a good channel looks like.
-fn scribble(words: &[AtomicU64], fresh: &[u64], pids: &[u32], watch: &Watch, mut random: Random) {
+fn scribble(ends: &Ends, fresh: &[u64], pids: &[u32], watch: &Watch, mut random: Random) {
+    let (words, capacity) = (ends.words(), ends.capacity());
+    // Of the longest sizes in these tests: a byte each for 384, or a word each for 8.
+    let sizes = if capacity == 8 { 8 } else { 48 };
     while watch.stop.load(Ordering::Relaxed) == 0 {
         // Most of it hits the head, and sizes behind the slots, where something depends on it.
         let place = match random.below(8) {
             0 => random.below(words.len() as u64),
-            1 => words.len() as u64 - 1 - random.below(8),
+            1 => words.len() as u64 - 1 - random.below(sizes),
             _ => random.below(HEAD),
         } as usize;
         let any = random.below(1 << 31) << 33 ^ random.below(1 << 31) << 8 ^ random.below(256);
@@ -125,6 +139,22 @@ fn scribble(words: &[AtomicU64], fresh: &[u64], pids: &[u32], watch: &Watch, mut
                 word.store(pid | random.below(4) << 62, Ordering::Relaxed);
             }
             7 => word.store(random.below(3) << 32 | random.below(400), Ordering::Relaxed),
+            // Messages of any size, and sides that stand anywhere, a little apart.
+            8 => {
+                for word in &words[words.len() - sizes as usize..] {
+                    let size = random.below(1000);
+                    word.store(
+                        if capacity == 8 { size } else { size * 0x0101_0101_0101_0101 },
+                        Ordering::Relaxed,
+                    );
+                }
+                let place = random.below(capacity + 1);
+                words[CONSUMER].store(place, Ordering::Relaxed);
+                words[0].store(place + random.below(4), Ordering::Relaxed);
+                for owner in OWNERS {
+                    words[owner].store(0, Ordering::Relaxed);
+                }
+            }
             // As it was, so that calls go well for a while.
             _ => {
                 for (word, &value) in words.iter().zip(fresh).take(HEAD as usize) {
@@ -132,6 +162,10 @@ fn scribble(words: &[AtomicU64], fresh: &[u64], pids: &[u32], watch: &Watch, mut
                 }
                 std::thread::sleep(Duration::from_micros(random.below(400)));
             }
+        }
+        // Long enough for somebody to see it.
+        for _ in 0..random.below(1000) {
+            std::hint::spin_loop();
         }
     }
 }
@@ -252,8 +286,7 @@ fn besiege(make: impl Fn() -> Ends, seed: u64) {
     let watch = &watch;
     let mut users: Vec<_> = (0..USERS).map(|index| start(&mut ends, watch, index, &mut random)).collect();
     let pids: Vec<_> = users.iter().map(Process::pid).chain([1, std::process::id()]).collect();
-    let mut stranger =
-        Process::spawn(|| scribble(ends.words(), &fresh, &pids, watch, Random(seed + 1))).unwrap();
+    let mut stranger = Process::spawn(|| scribble(&ends, &fresh, &pids, watch, Random(seed + 1))).unwrap();
     let end = Instant::now() + Duration::from_millis(1000 * seconds / 3);
     let mut seen = [(u64::MAX, Instant::now()); USERS];
     let mut kills = 0;
