@@ -105,6 +105,10 @@ fn scribble(memory: &Fenced, fresh: &[u64], tids: &[u32], watch: &Watch, mut ran
                 std::thread::sleep(Duration::from_micros(random.below(400)));
             }
         }
+        // Long enough for somebody to see it.
+        for _ in 0..random.below(200) {
+            std::hint::spin_loop();
+        }
     }
 }
 
