@@ -145,6 +145,18 @@ impl Ring {
         self.turn_at(position, self.slot(position.index().min(self.geometry.capacity - 1)))
     }
 
+    /// The turn that follows one that was committed, if its slot is ready. Only by the side's holder. A batch steps so without reading the position
+    /// that it has just written.
+    #[inline(always)]
+    pub(super) fn turn_after<R: Role>(&self, turn: &Turn<R>) -> Option<Turn<R>> {
+        let next = Position(turn.position.0.wrapping_add(1));
+        if next.index() < self.geometry.capacity {
+            self.turn_at(next, turn.slot.wrapping_add(self.geometry.stride))
+        } else {
+            self.turn()
+        }
+    }
+
     #[inline(always)]
     fn turn_at<R: Role>(&self, position: Position, slot: *mut u8) -> Option<Turn<R>> {
         // SAFETY: as in `word_at`. Acquire as in `look`.
@@ -181,6 +193,12 @@ impl Ring {
     /// Hands the slot to the other side, and steps to the next. The first store decides: before it, nothing has happened; after it, all has.
     #[inline(always)]
     pub(super) fn commit<R: Role>(&self, turn: &Turn<R>, length: u32) {
+        self.commit_ahead(turn, length, self.geometry.ahead);
+    }
+
+    /// As [`Ring::commit`], with the line fetched that is so many bytes ahead.
+    #[inline(always)]
+    pub(super) fn commit_ahead<R: Role>(&self, turn: &Turn<R>, length: u32, ahead: usize) {
         let committed = Word::new(turn.word.sequence().wrapping_add(1), length);
         if cfg!(forq_fault = "early_step") {
             self.step::<R>(turn.position);
@@ -188,7 +206,7 @@ impl Ring {
         // SAFETY: as in `word_at`. Release pairs with the Acquire of `look`.
         unsafe { &*turn.slot.cast::<AtomicU64>() }.store(committed.0, Ordering::Release);
         // A locked instruction waits for the stores before it: so the line must be there when its turn comes.
-        cpu::prefetch_to_write(turn.slot.wrapping_add(self.geometry.ahead));
+        cpu::prefetch_to_write(turn.slot.wrapping_add(ahead));
         if !cfg!(forq_fault = "early_step") {
             self.step::<R>(turn.position);
         }
