@@ -144,7 +144,7 @@ fn scribble(ends: &Ends, fresh: &[u64], pids: &[u32], watch: &Watch, mut random:
                 for word in &words[words.len() - sizes as usize..] {
                     let size = random.below(1000);
                     word.store(
-                        if capacity == 8 { size } else { size * 0x0101_0101_0101_0101 },
+                        if capacity == 8 { size } else { size.wrapping_mul(0x0101_0101_0101_0101) },
                         Ordering::Relaxed,
                     );
                 }
