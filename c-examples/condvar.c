@@ -15,7 +15,8 @@ enum { PLACES = 8, ITEMS = 50000 };
 struct buffer {
     forq_mutex mutex;
     forq_condvar not_empty, not_full;
-    long put, taken, sum;
+    long put, taken;
+    long long sum;
     long places[PLACES];
 };
 
@@ -79,8 +80,8 @@ int main(void) {
         must(forq_process_close(&workers[i]), "close");
     }
 
-    printf("put %ld, taken %ld, sum %ld\n", buffer->put, buffer->taken, buffer->sum);
-    if (buffer->taken != ITEMS || buffer->sum != (long)ITEMS * (ITEMS - 1) / 2) return 1;
+    printf("put %ld, taken %ld, sum %lld\n", buffer->put, buffer->taken, buffer->sum);
+    if (buffer->taken != ITEMS || buffer->sum != (long long)ITEMS * (ITEMS - 1) / 2) return 1;
     must(forq_shared_free(buffer, sizeof *buffer), "free");
     return 0;
 }

@@ -379,7 +379,9 @@ unsafe fn fork_supervisor(single: bool) -> Result<Option<Fd>> {
 /// As much address space as the machine has memory, or as much of that as is to be had.
 fn default_arena() -> Result<Arena> {
     const LEAST: usize = 64 << 20;
-    let mut size = crate::sys::map::machine_memory().max(LEAST);
+    // A quarter of the addresses, which on 32-bit machines is less than the memory may be.
+    const MOST: usize = 1 << (usize::BITS - 2);
+    let mut size = crate::sys::map::machine_memory().clamp(LEAST, MOST);
     loop {
         match Arena::new(size) {
             Err(Error::OutOfMemory) if size / 2 >= LEAST => size /= 2,

@@ -7,11 +7,11 @@
 //! Here those who wait are *counted* in the same 64 bits, so that whoever holds the lock next knows
 //! that there are others; and the kernel, told by the pending entry, wakes one for who dies on the
 //! way. Checked exhaustively by the models in `verification/models`, and by killing at every
-//! instruction in `verification/crash_points.rs`. The transitions are listed in [`state`].
+//! instruction in `verification/crash_points.rs`. The transitions are listed in [`state`](super::state).
 
 use super::deadlock::Edge;
 use super::pace::Row;
-use super::state::{self, State};
+use super::state::State;
 use super::statistics::MutexStatistics;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_fn, modelled};
@@ -80,7 +80,10 @@ mod layout {
     const_assert_eq!(offset_of!(RawMutex, contended), 40);
     const_assert_eq!(offset_of!(RawMutex, slept), 64);
     // The kernel finds the word where libc's own mutexes have it.
-    const_assert_eq!(NEXT_OFFSET as isize + crate::sys::robust::FUTEX_OFFSET, state::FUTEX_BYTE as isize);
+    const_assert_eq!(
+        NEXT_OFFSET as isize + crate::sys::robust::FUTEX_OFFSET,
+        super::super::state::FUTEX_BYTE as isize
+    );
 }
 
 // SAFETY: all fields are atomic but the node, which only the holder touches.

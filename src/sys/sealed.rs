@@ -55,7 +55,12 @@ pub(super) fn check_limit(size: usize) -> Result<()> {
     // SAFETY: a place for the result.
     errno::preserve(|| unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) })
         .map_err(Error::from_errno)?;
-    if size as u64 > limit.rlim_cur { Err(Error::OutOfSpace) } else { Ok(()) }
+    #[cfg_attr(
+        target_pointer_width = "64",
+        expect(clippy::unnecessary_cast, reason = "narrower on 32-bit machines")
+    )]
+    let limit = limit.rlim_cur as u64;
+    if size as u64 > limit { Err(Error::OutOfSpace) } else { Ok(()) }
 }
 
 /// Whether this is a file that [`make`] made, or one like it: it cannot change, and reading it does not wait.

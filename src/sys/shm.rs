@@ -188,7 +188,11 @@ pub(crate) fn pid_namespace() -> u64 {
         // SAFETY: a C string and a place for the result.
         unsafe { libc::stat(c"/proc/self/ns/pid".as_ptr(), place) }
     });
-    result.map_or(0, |status| status.st_ino)
+    #[cfg_attr(
+        target_pointer_width = "64",
+        expect(clippy::unnecessary_cast, reason = "narrower on 32-bit machines")
+    )]
+    result.map_or(0, |status| status.st_ino as u64)
 }
 
 fn status(call: impl FnOnce(*mut libc::stat) -> i32) -> Result<libc::stat> {

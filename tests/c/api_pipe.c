@@ -5,7 +5,7 @@
 #include <dirent.h>
 #include <poll.h>
 
-_Static_assert(sizeof(forq_connection) == 32, "frozen");
+_Static_assert(sizeof(void *) != 8 || sizeof(forq_connection) == 32, "frozen");
 
 #define INLINE ((size_t)64 << 10)
 #define MEBIBYTE ((size_t)1 << 20)

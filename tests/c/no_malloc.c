@@ -300,7 +300,7 @@ static void manager_calls(void) {
     uint64_t cursor = 0;
     long key;
     RETURNS(forq_dict_next(dict, &cursor, &key, sizeof key, &size, &item, sizeof item, &(size_t){0}), 1);
-    RETURNS(forq_list_extend(list, (const void *[]){&item}, (size_t[]){8}, 1), 0);
+    RETURNS(forq_list_extend(list, (const void *[]){&item}, (size_t[]){sizeof item}, 1), 0);
     RETURNS(forq_list_pop(list, &item, sizeof item, &size), 0);
     RETURNS(forq_list_remove(list, 3), 0);
     RETURNS(forq_list_clear(list), 0);
