@@ -866,7 +866,7 @@ int forq_queue_fd(struct forq_queue *q);
  * Each side is used by one thread at a time: to see to that is the callers' duty, within a process and between processes. Another process
  * takes a side over by calling it, when the one before is not inside a call, or is dead; a call while it is gives -EPERM, and so does one
  * that would have to wait while another thread of its process is in a call. This finds mistakes, but is no lock: of two that
- * begin at the same instant both may be let in, and then messages are lost. Between reserve and commit, and between peek and release, a call is under way.
+ * begin at the same instant both may be let in, and then messages are lost. A thread must not end inside a call. Between reserve and commit, and between peek and release, a call is under way.
  *
  * While the channel is neither full nor empty a put or a get is a fixed number of instructions, none of them locked, whatever the other
  * side does, be it stopped or killed.
@@ -1020,6 +1020,7 @@ int forq_pipe_one_way(struct forq_connection *receiver_out, struct forq_connecti
  * Sends a message: whole, or not at all. (NULL, 0) is an empty one, which is not the end.
  *
  * Waits for room for at most timeout_ns. Never raises SIGPIPE.
+ * The largest message so far waits, besides, until nobody is just at work at the other end: a receiver, or a sender of such a one.
  * Returns 0; -EPIPE if the other end is gone; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0: nothing was sent; -EPERM at an end
  * that only receives; -ENOMEM without memory or descriptors for it; -ENOSPC if RLIMIT_FSIZE forbids it; -EINVAL.
  */

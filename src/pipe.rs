@@ -163,6 +163,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Disconnected`] if the other end is gone; [`Error::NotPermitted`] at an end that only receives;
+    /// [`Error::Deadlock`] in a signal handler that interrupted a call at the other end;
     /// [`Error::OutOfMemory`] if there is no memory or descriptor for it; [`Error::OutOfSpace`] if it is larger than this process's files may be;
     /// [`Error::Interrupted`].
     pub fn send(&self, message: &[u8]) -> Result<()> {
@@ -177,7 +178,7 @@ impl Connection {
         self.send_until(message, Deadline::after(timeout))
     }
 
-    /// Sends a message if there is room (and no receiver is just at work, if it is the largest so far).
+    /// Sends a message if there is room (and, if it is the largest so far, nobody is just at work at the other end).
     ///
     /// # Errors
     /// As [`Connection::send`], and [`Error::WouldBlock`]: then nothing was sent.

@@ -17,6 +17,7 @@ fn main() {
         ("a_longer_packet_that_forq_did_not_make_is_refused", foreign_packet),
         ("killed_senders_of_growing_messages_hold_nobody_up", killed_senders),
         ("both_ends_of_a_process_may_go_in_any_order", either_order),
+        ("an_end_dropped_while_a_thread_receives_at_the_other_leaves_no_memory", dropped_beside_a_receiver),
     ]);
 }
 
@@ -133,6 +134,25 @@ fn foreign_packet() {
         assert_eq!(there.recv(&mut buffer), Ok(before));
         assert_eq!(buffer, message(before));
     }
+    // Nor does it help that there is room for it: nobody announced it.
+    for size in [241, 1000, 60_000] {
+        let (here, there) = pipe().unwrap();
+        here.send(&message(8)).unwrap();
+        assert_eq!(there.recv(&mut [0; 8]), Ok(8));
+        let mut packet = [1u64.to_ne_bytes(), (size as u64).to_ne_bytes()].concat();
+        packet.extend(message(size));
+        for with_vec in [false, true] {
+            // SAFETY: a slice.
+            let sent =
+                unsafe { libc::send(here.as_fd().as_raw_fd(), packet.as_ptr().cast(), packet.len(), 0) };
+            assert_eq!(sent, packet.len() as isize);
+            if with_vec {
+                assert_eq!(there.recv_vec(), Err(Error::Protocol), "{size}");
+            } else {
+                assert_eq!(there.recv(&mut vec![0; 2 * size]), Err(Error::Protocol), "{size}");
+            }
+        }
+    }
 }
 
 fn killed_senders() {
@@ -187,4 +207,25 @@ fn either_order() {
         assert_eq!(left.recv(&mut buffer), Err(Error::Disconnected));
         assert_eq!(left.send(b"more and more"), Err(Error::Disconnected));
     }
+}
+
+fn dropped_beside_a_receiver() {
+    let mappings = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    let round = || {
+        let (here, there) = pipe().unwrap();
+        let receiver = std::thread::spawn(move || {
+            while there.try_recv(&mut [0; 8]) != Err(Error::Disconnected) {}
+            // It goes on to have the turn while the other end's memory goes.
+            (0..300).for_each(|_| assert_eq!(there.try_recv(&mut [0; 8]), Err(Error::Disconnected)));
+        });
+        here.send(b"one").unwrap();
+        drop(here);
+        receiver.join().unwrap();
+    };
+    // The first ones make what threads keep.
+    (0..100).for_each(|_| round());
+    let before = mappings();
+    (0..1000).for_each(|_| round());
+    let after = mappings();
+    assert!(after <= before + 10, "{before} mappings, then {after}");
 }

@@ -1,4 +1,4 @@
-//! Who waits for whom, and what of it will not end by itself.
+//! Who waits for whom, and what of it will not end by itself, or by a time limit only.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -91,15 +91,14 @@ pub(crate) fn examine(pids: &[u32]) -> std::io::Result<Diagnosis> {
     }
     let waits: Vec<Wait> =
         times.into_values().filter(|(count, _)| *count > LOOKS / 2).map(|(_, wait)| wait).collect();
-    let owner_state = |wait: &Wait| state_of(wait.view.owner);
-    let which = |is: fn(Option<char>) -> bool| -> Vec<Wait> {
-        waits.iter().filter(|wait| is(owner_state(wait))).cloned().collect()
+    let which = |states: [char; 2]| -> Vec<Wait> {
+        waits.iter().filter(|wait| states.contains(&state_of(wait.view.owner))).cloned().collect()
     };
     Ok(Diagnosis {
         processes: processes.iter().map(|process| process.pid).collect(),
         cycles: cycles(&waits),
-        stopped: which(|state| matches!(state, Some('T' | 't'))),
-        dead: which(|state| matches!(state, None | Some('Z' | 'X'))),
+        stopped: which(['T', 't']),
+        dead: which(['Z', 'X']),
         holds,
         waits,
     })

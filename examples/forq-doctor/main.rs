@@ -8,7 +8,8 @@
 //! at the futex calls that they sleep in, and at a copy of the mutexes that both name. Nothing is stopped and nothing is slowed down; nothing had to
 //! be switched on before. It takes the right to trace the processes (the same user, and what `kernel.yama.ptrace_scope` asks for).
 //!
-//! The exit code is 0 if nothing is stuck, 2 if something is, 1 if a process cannot be looked at.
+//! The exit code is 0 if nothing is stuck, 2 if something is, 1 if a process cannot be looked at or the
+//! arguments are wrong.
 
 mod diagnosis;
 mod process;
@@ -102,7 +103,13 @@ fn to_json(found: &Diagnosis) -> serde_json::Value {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
     match examine(&arguments.pids) {
         Ok(found) => {
             if arguments.json {

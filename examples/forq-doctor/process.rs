@@ -25,6 +25,11 @@ pub(crate) struct Process {
     mappings: Vec<Mapping>,
 }
 
+/// The names of files and threads need not be text.
+fn read_lossy(path: &str) -> std::io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
 fn parse_mapping(line: &str) -> Option<Mapping> {
     let mut fields = line.split_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;
@@ -43,7 +48,9 @@ fn parse_mapping(line: &str) -> Option<Mapping> {
 
 impl Process {
     pub(crate) fn look(pid: u32) -> std::io::Result<Self> {
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+        let maps = read_lossy(&format!("/proc/{pid}/maps"))?;
+        // Its memory and its system calls take the right to trace, which its maps do not.
+        fs::read(format!("/proc/{pid}/syscall"))?;
         Ok(Self { pid, mappings: maps.lines().filter_map(parse_mapping).collect() })
     }
 
@@ -136,8 +143,15 @@ impl Process {
     }
 }
 
-/// The letter that the kernel has for a thread's state; `None` if there is no such thread.
-pub(crate) fn state_of(tid: u32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+/// The letter that the kernel has for a thread's state: `X` if there is no such thread, `?` if it does not tell.
+pub(crate) fn state_of(tid: u32) -> char {
+    match read_lossy(&format!("/proc/{tid}/stat")) {
+        Ok(stat) => stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('?'),
+        // SAFETY: no pointers, and no signal.
+        Err(_) if unsafe { libc::kill(tid as i32, 0) } == 0 => '?',
+        Err(_) => match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::ESRCH) => 'X',
+            _ => '?',
+        },
+    }
 }

@@ -15,7 +15,7 @@ use crate::pipe::Received;
 /// Each side is used by one thread at a time: to see to that is the callers' duty, within a process and between processes. Another process
 /// takes a side over by calling it, when the one before is not inside a call, or is dead; a call while it is gives -EPERM, and so does one
 /// that would have to wait while another thread of its process is in a call. This finds mistakes, but is no lock: of two that
-/// begin at the same instant both may be let in, and then messages are lost. Between reserve and commit, and between peek and release, a call is under way.
+/// begin at the same instant both may be let in, and then messages are lost. A thread must not end inside a call. Between reserve and commit, and between peek and release, a call is under way.
 ///
 /// While the channel is neither full nor empty a put or a get is a fixed number of instructions, none of them locked, whatever the other
 /// side does, be it stopped or killed.

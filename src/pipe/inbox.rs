@@ -122,12 +122,10 @@ impl Inboxes {
 
 impl Drop for Inboxes {
     fn drop(&mut self) {
-        // The robust list of a thread that ended inside names memory that must stay.
-        if self.own().turn.is_held_here() || self.others().turn.is_held_here() {
-            return;
-        }
         // Release and acquire: what the other end's threads did comes before the memory goes.
-        if self.undropped().fetch_sub(1, Ordering::AcqRel) == 1 {
+        let is_last = self.undropped().fetch_sub(1, Ordering::AcqRel) == 1;
+        // Nobody is inside any more; but the robust list of a thread that ended inside names memory that must stay.
+        if is_last && !self.own().turn.is_held_here() && !self.others().turn.is_held_here() {
             // SAFETY: ours, and both ends of this process are gone.
             let _ = unsafe { map::unmap(self.both.as_ptr().cast(), 2 * page_size()) };
         }

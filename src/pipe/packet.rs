@@ -195,9 +195,13 @@ fn take(socket: i32, largest: u64, buffer: &mut [MaybeUninit<u8>]) -> Result<usi
     let length = if largest <= SMALL as u64 {
         let mut packet = [0; HEADER + SMALL];
         let length = socket::take_bytes(socket, &mut packet)?;
+        // Longer than anything that was announced: forq did not send it, and here is only its beginning.
+        if length > packet.len() {
+            return Err(Error::Protocol);
+        }
         header.copy_from_slice(&packet[..HEADER]);
-        // One that is longer is refused below.
-        for (to, from) in buffer.iter_mut().zip(&packet[HEADER..length.clamp(HEADER, HEADER + SMALL)]) {
+        // One that is larger than the buffer is refused below.
+        for (to, from) in buffer.iter_mut().zip(&packet[HEADER..length.max(HEADER)]) {
             to.write(*from);
         }
         length

@@ -20,10 +20,8 @@ use super::statistics::MutexStatistics;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MutexView {
-    /// The thread that holds it, or did when it died.
+    /// The thread that holds it. (Once its death has been told nobody does.)
     pub owner: u32,
-    /// Whether the kernel has told of that one's death, and nobody has taken the lock since.
-    pub owner_died: bool,
     /// Whether what it guards was left in the middle of a change.
     pub is_inconsistent: bool,
     /// How many have announced that they wait; killed ones stay counted for a while.
@@ -35,7 +33,7 @@ pub struct MutexView {
 impl MutexView {
     /// How many bytes a mutex takes, without the value that it guards.
     pub const SIZE: usize = size_of::<RawMutex>();
-    /// From the word that a waiter's futex call names to the start of its mutex, in bytes.
+    /// From the start of a mutex to the word that a waiter's futex call names, in bytes: under the C library of the program that asks.
     pub const FUTEX_OFFSET: usize = super::state::FUTEX_BYTE;
     /// From the start of a mutex to where its holder's robust list points, in bytes.
     pub const LIST_OFFSET: usize = super::raw::NEXT_OFFSET;
@@ -50,7 +48,6 @@ impl MutexView {
         let is_one = super::state::is_ours(state.0) && !state.is_unowned() && !state.is_free();
         is_one.then(|| Self {
             owner: state.owner(),
-            owner_died: state.owner_died(),
             is_inconsistent: state.is_inconsistent(),
             waiters: state.waiters(),
             statistics: mutex.statistics(),
