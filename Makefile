@@ -22,7 +22,7 @@ INSTALL ?= install
 CFLAGS ?= -std=c11 -Wall -Wextra -Wpedantic -Werror -O2
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# What programs ask the loader for. It changes when programs must be compiled anew.
+# What programs ask the loader for. From 1.0 on it changes when programs must be compiled anew; before, compile anew for each 0.x.
 SONAME := libforq.so.$(firstword $(subst ., ,$(VERSION)))
 SHARED := libforq.so.$(VERSION)
 

@@ -36,8 +36,13 @@ namespace forq {
 
 using nanoseconds = std::chrono::nanoseconds;
 
-/** No time limit. */
-inline constexpr nanoseconds forever{FORQ_FOREVER};
+/** No time limit. A negative one has passed already, as the rest of a deadline may have. */
+inline constexpr nanoseconds forever = nanoseconds::max();
+
+/** A time limit as forq.h has it. */
+inline std::int64_t limit(nanoseconds timeout) {
+    return timeout == forever ? FORQ_FOREVER : timeout.count() < 0 ? 0 : timeout.count();
+}
 
 /** Throws what a negative status means; else gives it back. */
 inline int check(int status) {
@@ -84,7 +89,7 @@ private:
 class guard {
 public:
     explicit guard(forq_mutex &mutex, nanoseconds timeout = forever) : mutex_(&mutex) {
-        const int status = forq_mutex_timedlock(mutex_, timeout.count());
+        const int status = forq_mutex_timedlock(mutex_, limit(timeout));
         owner_died_ = status == -EOWNERDEAD;
         if (!owner_died_) check(status);
     }
@@ -123,14 +128,15 @@ public:
         if (forq_process_close(&handle_) != -EBUSY) return;
         forq_process_kill(&handle_);
         int ignored = 0;
-        forq_process_join(&handle_, &ignored, FORQ_FOREVER);
+        while (forq_process_join(&handle_, &ignored, FORQ_FOREVER) == -EINTR) {
+        }
         forq_process_close(&handle_);
     }
 
     /** Its exit code, or -signal. */
     int join(nanoseconds timeout = forever) {
         int code = 0;
-        check(forq_process_join(&handle_, &code, timeout.count()));
+        check(forq_process_join(&handle_, &code, limit(timeout)));
         return code;
     }
     bool is_alive() { return check(forq_process_is_alive(&handle_)) != 0; }
@@ -162,18 +168,21 @@ public:
         handle_.reset(made);
     }
     void put(const T &item, nanoseconds timeout = forever) {
-        check(forq_queue_put(handle_.get(), &item, sizeof(T), timeout.count()));
+        check(forq_queue_put(handle_.get(), &item, sizeof(T), limit(timeout)));
     }
     /** The next one; none when the queue is closed and empty. */
     std::optional<T> take(nanoseconds timeout = forever) {
         T item;
-        const int status = forq_queue_get(handle_.get(), &item, sizeof(T), nullptr, timeout.count());
+        std::size_t size = 0;
+        const int status = forq_queue_get(handle_.get(), &item, sizeof(T), &size, limit(timeout));
         if (status == -ESHUTDOWN) return std::nullopt;
         check(status);
+        // Put by other means, and not a T.
+        if (size != sizeof(T)) check(-EPROTO);
         return item;
     }
     void task_done() { check(forq_queue_task_done(handle_.get())); }
-    void join(nanoseconds timeout = forever) { check(forq_queue_join(handle_.get(), timeout.count())); }
+    void join(nanoseconds timeout = forever) { check(forq_queue_join(handle_.get(), limit(timeout))); }
     void close() { check(forq_queue_close(handle_.get())); }
     std::size_t size() const { return static_cast<std::size_t>(check(forq_queue_len(handle_.get()))); }
     forq_queue *get() const noexcept { return handle_.get(); }
@@ -208,7 +217,7 @@ public:
     template <auto function>
     auto apply(const typename signature<decltype(function)>::input &input, nanoseconds timeout = forever) {
         typename signature<decltype(function)>::output output{};
-        if (check(forq_pool_apply(handle_.get(), &run<function>, &input, sizeof input, &output, sizeof output, timeout.count())) > 0)
+        if (check(forq_pool_apply(handle_.get(), &run<function>, &input, sizeof input, &output, sizeof output, limit(timeout))) > 0)
             check(-ECHILD);
         return output;
     }
@@ -220,7 +229,6 @@ public:
              std::vector<forq_task_status> *statuses = nullptr, nanoseconds timeout = forever) {
         using input = typename signature<decltype(function)>::input;
         using output = typename signature<decltype(function)>::output;
-        static_assert(std::is_trivially_copyable_v<input> && std::is_trivially_copyable_v<output>, "only bytes cross");
         static_assert(!std::is_same_v<output, bool> && !std::is_same_v<input, bool>, "std::vector<bool> has no elements");
         std::vector<output> outputs(inputs.size());
         forq_job job{};
@@ -234,7 +242,7 @@ public:
             statuses->assign(inputs.size(), forq_task_status{FORQ_TASK_CANCELLED, 0});
             job.statuses = statuses->data();
         }
-        const int status = forq_pool_map(handle_.get(), &job, timeout.count());
+        const int status = forq_pool_map(handle_.get(), &job, limit(timeout));
         if (statuses == nullptr || status != -ECHILD) check(status);
         return outputs;
     }
@@ -259,6 +267,8 @@ private:
     static int run(const void *input, void *output, const void *) noexcept {
         using input_type = typename signature<decltype(function)>::input;
         using output_type = typename signature<decltype(function)>::output;
+        static_assert(std::is_trivially_copyable_v<input_type> && std::is_trivially_copyable_v<output_type>, "only bytes cross");
+        static_assert(alignof(input_type) <= 64 && alignof(output_type) <= 64, "the pool's memory is aligned to 64 bytes");
         try {
             *static_cast<output_type *>(output) = function(*static_cast<const input_type *>(input));
             return 0;

@@ -164,7 +164,8 @@ fn interrupt() {
     extern "C" fn nothing(_: i32) {}
     let said = std::env::temp_dir().join(format!("forq-interrupt-{}", std::process::id()));
     let pids = Shared::new([const { AtomicU64::new(0) }; 3]).unwrap();
-    let started = Shared::new(AtomicU32::new(0)).unwrap();
+    static RUNNING: std::sync::OnceLock<Shared<AtomicU32>> = std::sync::OnceLock::new();
+    let started = RUNNING.get_or_init(|| Shared::new(AtomicU32::new(0)).unwrap());
     let mut host = Process::spawn(|| {
         let file = std::fs::File::create(&said).unwrap();
         // SAFETY: descriptors of our own; a handler that does nothing.
@@ -178,14 +179,16 @@ fn interrupt() {
         for (worker, pid) in pids.iter().enumerate() {
             pid.store(pool.worker_statistics(worker).unwrap().pid as u64, Ordering::Relaxed);
         }
-        started.store(1, Ordering::Release);
-        let ended = pool.map(|_| std::thread::sleep(Duration::from_secs(1000)), &[0u8; 100]);
+        let task = |_: &u8| {
+            RUNNING.get().unwrap().store(1, Ordering::Release);
+            std::thread::sleep(Duration::from_secs(1000));
+        };
+        let ended = pool.map(task, &[0u8; 100]);
         let good = matches!(ended, Err(Error::Task { error: TaskError::Cancelled, .. }));
         i32::from(good && pool.apply(|x| *x, &0u8) == Err(Error::ChildLost))
     })
     .unwrap();
-    eventually("the pool is made", || started.load(Ordering::Acquire) == 1);
-    std::thread::sleep(Duration::from_millis(50));
+    eventually("the map runs", || started.load(Ordering::Acquire) == 1);
     // SAFETY: the group of our own child.
     unsafe { libc::kill(-(host.pid() as i32), libc::SIGINT) };
     assert_eq!(host.join().unwrap(), forq::ExitStatus::Exited(1));
@@ -226,7 +229,7 @@ fn early() {
         }
         x + 1
     };
-    let late = pool.batch().timeout(Duration::from_millis(500)).map_into(stuck, &inputs, &mut outputs);
+    let late = pool.batch().timeout(Duration::from_secs(5)).map_into(stuck, &inputs, &mut outputs);
     assert_eq!(late, Err(Error::TimedOut));
     assert!(outputs.iter().zip(&inputs).all(|(output, x)| *output == x + 1 || *output == u64::MAX));
     assert_eq!((outputs[0], outputs[350_000]), (1, u64::MAX));

@@ -15,6 +15,8 @@ fn main() {
         ("bytes_of_any_size_cross_up_to_the_bound", bytes),
         #[cfg(feature = "serde")]
         ("any_serialisable_type_crosses", serialised),
+        #[cfg(feature = "serde")]
+        ("a_result_that_panics_while_it_is_read_leaves_the_pool_whole", bomb),
         ("pure_maps_give_the_same_and_a_crash_costs_one_item", pure),
         ("pure_maps_survive_kills", pure_kills),
         ("fork_map_captures_anything", captured),
@@ -86,6 +88,41 @@ fn serialised() {
     assert!(
         matches!(failed, Err(Error::Task { index: 1, error: TaskError::Panicked(said) }) if said.as_str().contains("InvalidDigit"))
     );
+}
+
+#[cfg(feature = "serde")]
+struct Bomb(u32);
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Bomb {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Bomb {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u32::deserialize(deserializer)?;
+        assert!(number != 13, "boom");
+        Ok(Self(number))
+    }
+}
+
+#[cfg(feature = "serde")]
+fn bomb() {
+    std::panic::set_hook(Box::new(|_| ()));
+    let pool = Pool::new(2).unwrap();
+    for _ in 0..3 {
+        let inputs: Vec<u32> = (0..10_000).collect();
+        let map = || pool.map_serde(10, |x: u32| Bomb(x), &inputs).map(drop);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(map)).unwrap_err();
+        assert_eq!(panicked.downcast_ref(), Some(&"boom"));
+        let good = pool.map_serde(10, |x: u32| Bomb(x), &[1, 2, 3]).unwrap();
+        assert!(good.iter().map(|bomb| bomb.0).eq([1, 2, 3]));
+    }
+    // And it ends: no call is counted that is no more.
+    drop(pool);
 }
 
 fn pure() {

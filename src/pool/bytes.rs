@@ -2,10 +2,12 @@
 //!
 //! Inputs travel side by side in the job's context, each found by its offset; a result has room up to a bound.
 
+use std::panic::AssertUnwindSafe;
+
 use super::Pool;
 use super::batch::Batch;
 use super::closure::{conjure, each_item, job_of};
-use super::job::{Job, Sink, Tally};
+use super::job::{Job, Sink};
 use super::job_error;
 use super::run::Run;
 use super::status::TOO_LARGE;
@@ -153,17 +155,24 @@ unsafe fn run_bytes<B: AsRef<[u8]>, F: Fn(&[u8]) -> B + Copy>(run: &mut Run<'_>)
 impl Batch<'_> {
     /// Runs a packed job, and gives each result's bytes to `take`.
     pub(super) fn run_packed(self, job: &Job, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let mut taken = Ok(());
+        let (mut taken, mut panic) = (Ok(()), None);
         let mut take = |_, output: &[u8]| {
-            if taken.is_ok() {
-                taken = take(written(output));
+            if taken.is_ok() && panic.is_none() {
+                // The caller's code, which may panic: the job is to be ended all the same.
+                match std::panic::catch_unwind(AssertUnwindSafe(|| take(written(output)))) {
+                    Ok(result) => taken = result,
+                    Err(payload) => panic = Some(payload),
+                }
             }
         };
         let mut sink = Sink { take: Some(&mut take), ..Sink::NOTHING };
         let deadline = self.deadline();
         // SAFETY: the job's buffers are borrowed by the caller, and its runner is for them.
-        let tally: Tally = self.pool.host().enter(|host| unsafe { host.run(job, &mut sink, deadline) })?;
-        job_error(&tally, deadline)?;
+        let tally = self.pool.host().enter(|host| unsafe { host.run(job, &mut sink, deadline) });
+        if let Some(payload) = panic {
+            std::panic::resume_unwind(payload);
+        }
+        job_error(&tally?, deadline)?;
         taken
     }
 

@@ -42,10 +42,17 @@ impl Host {
             return Ok(Tally::default());
         }
         let mut out = Collection::default();
+        let copies_early = !sink.may_change_inputs(job);
         // SAFETY: by contract.
         let mut look = |ticket: &Ticket| unsafe { self.collect_done(sink, ticket, &mut out) };
         // SAFETY: by contract.
-        let ticket = unsafe { self.launch(job, false, deadline, |ticket| _ = look(ticket)) }?;
+        let ticket = unsafe {
+            self.launch(job, false, deadline, |ticket| {
+                if copies_early {
+                    _ = look(ticket)
+                }
+            })
+        }?;
         // As long as each look finds more to copy than looking costs, there is another.
         let ended = self.await_completed(&ticket, deadline, || look(&ticket) >= WORTH_A_LOOK);
         let rest = match ended {

@@ -52,6 +52,20 @@ pub(crate) struct Sink<'a> {
 }
 
 impl Sink<'_> {
+    /// Whether what is written there early may change inputs that are still to be copied: C's buffers may overlap. In place, where no
+    /// result is larger than its input, it cannot.
+    pub(super) fn may_change_inputs(&self, job: &Job) -> bool {
+        let inputs =
+            job.inputs.addr()..job.inputs.addr().wrapping_add(job.count.wrapping_mul(job.input_size));
+        let overlaps = |start: usize, size: usize| {
+            let end = start.wrapping_add(job.count.wrapping_mul(size));
+            start != 0 && start < inputs.end && inputs.start < end
+        };
+        let is_in_place = self.outputs.addr() == inputs.start && job.output_size <= job.input_size;
+        overlaps(self.outputs.addr(), job.output_size) && !is_in_place
+            || overlaps(self.statuses.addr(), size_of::<TaskStatus>())
+    }
+
     /// Nothing is wanted.
     pub(crate) const NOTHING: Self =
         Self { outputs: core::ptr::null_mut(), statuses: core::ptr::null_mut(), errors: None, take: None };

@@ -156,8 +156,7 @@ impl Thread {
         self.locked.set(state::locked_by(self.tid.get()));
         self.pid.set(proc::pid());
         // musl's fork registers no list for the child, and leaves the parent's locks in it.
-        let inherited = (cfg!(target_env = "musl") && self.learnt_in.get() != 0 && self.robust.get())
-            .then(|| self.head.get());
+        let inherited = (cfg!(target_env = "musl") && self.robust.get()).then(|| self.head.get());
         match robust::registered(inherited) {
             Some(head) => {
                 if self.learnt_in.get() != 0 {

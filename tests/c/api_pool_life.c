@@ -271,6 +271,36 @@ static void an_interrupt_ends_a_map_and_says_nothing(void) {
     CHECK(close(said) == 0);
 }
 
+static int add_one(const void *input, void *output, const void *context) {
+    (void)context;
+    int32_t in;
+    memcpy(&in, input, sizeof in);
+    int64_t out = (int64_t)in + 1;
+    memcpy(output, &out, sizeof out);
+    return 0;
+}
+
+/* Results are copied out while inputs are still being copied in: but not over those. */
+static void outputs_may_lie_over_the_inputs(void) {
+    enum { COUNT = 400000 };
+    char *buffer = malloc(COUNT * sizeof(int64_t));
+    CHECK(buffer != NULL);
+    forq_pool *pool = pool_of(2);
+    for (int round = 0; round < 10; round++) {
+        for (int32_t i = 0; i < COUNT; i++) memcpy(buffer + (size_t)i * sizeof i, &i, sizeof i);
+        forq_job job = {.fn = add_one, .inputs = buffer, .input_size = sizeof(int32_t), .count = COUNT,
+                        .outputs = buffer, .output_size = sizeof(int64_t)};
+        RETURNS(forq_pool_map(pool, &job, FORQ_FOREVER), 0);
+        for (int i = 0; i < COUNT; i++) {
+            int64_t out;
+            memcpy(&out, buffer + (size_t)i * sizeof out, sizeof out);
+            IS(out, i + 1);
+        }
+    }
+    forq_pool_free(pool);
+    free(buffer);
+}
+
 int main(void) {
     begin();
     shared = shared_memory(sizeof *shared);
@@ -281,5 +311,6 @@ int main(void) {
     RUN(pools_may_be_nested);
     RUN(several_threads_may_have_several_jobs_in_flight);
     RUN(an_interrupt_ends_a_map_and_says_nothing);
+    RUN(outputs_may_lie_over_the_inputs);
     return finish();
 }
