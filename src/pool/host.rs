@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::sync::mutex::Mutex;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::{self, Deadline};
-use crate::sys::fd::Fd;
+use crate::sys::fd::{self, Fd};
 use crate::sys::fork::{self, Fork};
 use crate::sys::map::Mapping;
 use crate::sys::{cpu, futex, pidfd, proc, signal, socket, stdio, thread};
@@ -217,6 +217,11 @@ impl Host {
             }
             said => said,
         }
+    }
+
+    /// Waits for the supervisor's end.
+    pub(super) fn supervisor_ends_before(&self, deadline: Deadline) -> bool {
+        self.ends().is_none_or(|ends| fd::poll([ends.supervisor.raw()], deadline) == Ok([true]))
     }
 
     /// Whether the pool has ended in whatever way; a killed supervisor is looked for only if `asking`, or if an end was requested:

@@ -2,6 +2,7 @@
 //! so that it needs no heap, and outlives the pool.
 
 use core::ptr::NonNull;
+use core::time::Duration;
 
 use super::collect::Collection;
 use super::control::{JOBS, outcome};
@@ -98,7 +99,7 @@ impl Flight {
         match host.await_completed(&self.ticket, deadline, || false) {
             // One that only asks learns of the pool's end too.
             Err(Error::ChildLost) => {}
-            Err(Error::WouldBlock) if host.outcome() != outcome::RUNNING => {}
+            Err(Error::WouldBlock) if host.outcome() != outcome::RUNNING || self.is_told_by_death(host) => {}
             other => return other,
         }
         if !host.is_completed(&self.ticket) {
@@ -117,6 +118,17 @@ impl Flight {
             Err(Error::WouldBlock) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether its descriptor is readable since the supervisor is dying: a process closes its descriptors before it is known to have ended.
+    /// Then it waits for that moment, so that what is readable is ready.
+    fn is_told_by_death(&self, host: &Host) -> bool {
+        const A_DEATH: Duration = Duration::from_secs(1);
+        let descriptor = self.descriptor.load(Ordering::Acquire);
+        let is_readable = descriptor != 0 && fd::poll([descriptor], Deadline::NOW) == Ok([true]);
+        is_readable
+            && !host.is_completed(&self.ticket)
+            && host.supervisor_ends_before(Deadline::after(A_DEATH))
     }
 
     /// What the items get that were not done: the first to say so decides.
