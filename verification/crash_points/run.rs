@@ -26,7 +26,7 @@ const MISSED: u64 = 20;
 /// From row to row, where the next worker begins.
 const SPREAD: usize = 7;
 /// Rows at most.
-const ROWS: usize = 512;
+const ROWS: usize = 1024;
 
 forq::shareable! {
     /// What the workers found out about a row.
