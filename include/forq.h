@@ -1020,7 +1020,7 @@ int forq_pipe_one_way(struct forq_connection *receiver_out, struct forq_connecti
  * Sends a message: whole, or not at all. (NULL, 0) is an empty one, which is not the end.
  *
  * Waits for room for at most timeout_ns. Never raises SIGPIPE.
- * The largest message so far waits, besides, until nobody is just at work at the other end: a receiver, or a sender of such a one.
+ * The largest message so far waits, besides, for the end of a forq_connection_recv that is just at work at the other end.
  * Returns 0; -EPIPE if the other end is gone; -ETIMEDOUT, or -EAGAIN if timeout_ns is 0: nothing was sent; -EPERM at an end
  * that only receives; -ENOMEM without memory or descriptors for it; -ENOSPC if RLIMIT_FSIZE forbids it; -EINVAL.
  */

@@ -39,7 +39,7 @@ pub(crate) enum Direction {
 /// A message arrives whole or not at all, whoever is killed, and messages of several senders do not mix. An empty message is a message.
 /// Any number of threads and processes (children have copies of the ends of their parent) may use an end at once; one receives
 /// at a time, and the others wait for their turn, which a killed one gives up (one that is stopped does not). A sender of the largest message so far
-/// takes that turn too, for a moment.
+/// waits for the end of the turn that just is, a moment.
 ///
 /// An end is gone when every copy of it, in whatever process, was dropped or died with its process. Then the other end
 /// receives what was sent before, then [`Error::Disconnected`]; sending gives the same, and never a signal. So drop the end that a process
@@ -163,7 +163,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Disconnected`] if the other end is gone; [`Error::NotPermitted`] at an end that only receives;
-    /// [`Error::Deadlock`] in a signal handler that interrupted a call at the other end;
+    /// [`Error::Deadlock`] in a signal handler that interrupted a receiver at the other end;
     /// [`Error::OutOfMemory`] if there is no memory or descriptor for it; [`Error::OutOfSpace`] if it is larger than this process's files may be;
     /// [`Error::Interrupted`].
     pub fn send(&self, message: &[u8]) -> Result<()> {
@@ -178,7 +178,7 @@ impl Connection {
         self.send_until(message, Deadline::after(timeout))
     }
 
-    /// Sends a message if there is room (and, if it is the largest so far, nobody is just at work at the other end).
+    /// Sends a message if there is room (and, if it is the largest so far, nobody is just receiving).
     ///
     /// # Errors
     /// As [`Connection::send`], and [`Error::WouldBlock`]: then nothing was sent.

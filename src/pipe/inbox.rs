@@ -2,22 +2,25 @@
 
 use core::ptr::NonNull;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::sync::backoff::Backoff;
 use crate::sync::raw::{Acquired, RawMutex};
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::clock::Deadline;
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sys::clock::{self, Deadline};
 use crate::sys::map::{self, Mapping, page_size};
 
 /// Whose turn it is to receive at an end, and how large a message may come there.
 ///
 /// To receive is to look at a packet, and then to take it if it fits: two system calls that belong together. Locks of files
-/// do not do: copies of a descriptor made by fork are one owner to the kernel. A sender raises the largest size under the same lock
-/// before it sends: so who has the turn, and room for that, takes the next packet without a look.
+/// do not do: copies of a descriptor made by fork are one owner to the kernel. A sender raises the largest size before it sends, and waits
+/// for the end of a turn that may not have seen it: so who has the turn, and room for that, takes the next packet without a look.
 #[repr(C)]
 pub(super) struct Inbox {
     turn: RawMutex,
-    /// No message that was sent here is larger. Only grows.
+    /// What receivers have to expect: no message is larger. Only grows.
     largest: AtomicU64,
+    /// What senders may send: no receiver expects less. Only grows, after `largest`.
+    announced: AtomicU64,
 }
 
 /// More than any message takes: for packets that have to be looked at first.
@@ -38,15 +41,45 @@ impl Inbox {
     /// Before a message of this size is sent here.
     #[inline]
     pub(super) fn announce(&self, size: u64, deadline: Deadline) -> Result<()> {
-        // Relaxed: it only grows, and receivers read it under the lock.
-        if size <= self.largest.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let _turn = self.take(deadline)?;
+        // Acquire pairs with the Release below.
+        if size <= self.announced.load(Ordering::Acquire) { Ok(()) } else { self.raise(size, deadline) }
+    }
+
+    /// Takes no lock: a sender that is stopped here holds nobody up.
+    #[cold]
+    fn raise(&self, size: u64, deadline: Deadline) -> Result<()> {
         self.largest.fetch_max(size, Ordering::Relaxed);
+        // Pairs with the fence of `Turn::largest`: either that receiver sees the size, or its turn is seen here.
+        fence(Ordering::SeqCst);
+        let before = self.turn.turns();
+        let mut backoff = Backoff::new();
+        let mut naps = 0;
+        while !self.turn.is_free() && self.turn.turns() == before {
+            if deadline.is_now() {
+                return Err(Error::WouldBlock);
+            }
+            if deadline.has_passed() {
+                return Err(Error::TimedOut);
+            }
+            if naps == NAPS {
+                // It is stopped; or dead, where the kernel tells nobody.
+                drop(self.take(deadline)?);
+                break;
+            }
+            if !backoff.snooze() {
+                naps += 1;
+                clock::sleep(NAP);
+            }
+        }
+        // Release: who finds the size announced comes after all that was seen here.
+        self.announced.fetch_max(size, Ordering::Release);
         Ok(())
     }
 }
+
+/// Nanoseconds; a turn takes a few system calls that do not wait.
+const NAP: u64 = 500_000;
+const NAPS: u32 = 500;
 
 /// The turn, until it is dropped.
 pub(super) struct Turn<'a>(&'a Inbox);
@@ -54,6 +87,8 @@ pub(super) struct Turn<'a>(&'a Inbox);
 impl Turn<'_> {
     /// No message that is there is larger, and none that comes before the turn ends.
     pub(super) fn largest(&self) -> u64 {
+        // Pairs with the fence of `raise`.
+        fence(Ordering::SeqCst);
         self.0.largest.load(Ordering::Relaxed)
     }
 }

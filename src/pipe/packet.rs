@@ -171,8 +171,9 @@ pub(super) fn receive(
     deadline: Deadline,
 ) -> Result<Received> {
     in_turn(socket, inbox, deadline, |turn| {
-        if turn.largest() <= buffer.len() as u64 {
-            return take(socket, turn.largest(), buffer).map(Received::Message);
+        let largest = turn.largest();
+        if largest <= buffer.len() as u64 {
+            return take(socket, largest, buffer).map(Received::Message);
         }
         let Next::Message { size, inline, rest } = look(socket)? else { return Err(Error::Protocol) };
         let Some(buffer) = buffer.get_mut(..size) else { return Ok(Received::TooLarge(size)) };

@@ -385,7 +385,6 @@ impl RawMutex {
     }
 
     /// Whether nobody holds it.
-    #[cfg(any(feature = "capi", feature = "lock_api"))]
     pub(crate) fn is_free(&self) -> bool {
         self.load().is_free()
     }
