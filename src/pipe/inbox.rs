@@ -45,7 +45,7 @@ impl Inbox {
         if size <= self.announced.load(Ordering::Acquire) { Ok(()) } else { self.raise(size, deadline) }
     }
 
-    /// Takes no lock: a sender that is stopped here holds nobody up.
+    /// Takes no lock, but for a turn that lasts a quarter of a second: so a sender that is stopped here holds nobody up.
     #[cold]
     fn raise(&self, size: u64, deadline: Deadline) -> Result<()> {
         self.largest.fetch_max(size, Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Inbox {
                 return Err(Error::TimedOut);
             }
             if naps == NAPS {
-                // It is stopped; or dead, where the kernel tells nobody.
+                // Who has it is stopped; or dead, where the kernel tells nobody, and who waits for a lock finds out.
                 drop(self.take(deadline)?);
                 break;
             }

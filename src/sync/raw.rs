@@ -12,7 +12,6 @@
 use super::deadlock::Edge;
 use super::pace::Row;
 use super::state::State;
-use super::statistics::MutexStatistics;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_fn, modelled};
 use crate::sys::clock::Deadline;
@@ -37,9 +36,9 @@ pub(crate) struct RawMutex {
     pub(super) state: modelled::AtomicU64,
     /// (holder) The holder's process below, the low half of its `turns` above: valid while that is the number of turns.
     /// One store at taking; ended by the one that counts the turn.
-    stamp: AtomicU64,
+    pub(super) stamp: AtomicU64,
     /// (holder) How often it was released, or reported.
-    turns: AtomicU64,
+    pub(super) turns: AtomicU64,
     /// (holder) In the holder's robust list.
     node: Node,
     /// (holder)
@@ -392,26 +391,5 @@ impl RawMutex {
     /// Whether a thread of this process holds it, or did when it ended: its list may still name the lock.
     pub(crate) fn is_held_here(&self) -> bool {
         !self.load().is_free() && self.stamped() == thread::current().pid()
-    }
-
-    /// Turns that have ended, and the one that goes on. Never less than what the caller was told before: each of the two is
-    /// read once, and neither goes back.
-    fn acquisitions(&self) -> u64 {
-        let (stamp, ended) = (self.stamp.load(Ordering::Relaxed), self.turns.load(Ordering::Relaxed));
-        let ahead = ((stamp >> 32) as u32).wrapping_sub(ended as u32);
-        let is_stamped = stamp as u32 != 0 && ahead <= u32::MAX / 2;
-        ended.wrapping_add(if is_stamped { u64::from(ahead) + 1 } else { 0 })
-    }
-
-    /// What it tells of its past.
-    pub(crate) fn statistics(&self) -> MutexStatistics {
-        MutexStatistics {
-            acquisitions: self.acquisitions(),
-            contended: self.contended.load(Ordering::Relaxed),
-            slept: self.slept.load(Ordering::Relaxed),
-            waited_ns: self.waited_ns.load(Ordering::Relaxed),
-            waited_max_ns: self.waited_max_ns.load(Ordering::Relaxed),
-            holder_deaths: self.holder_deaths.load(Ordering::Relaxed),
-        }
     }
 }

@@ -1,5 +1,8 @@
 //! What a mutex tells of its past.
 
+use super::raw::RawMutex;
+use crate::sys::atomic::Ordering;
+
 /// Counts and times of a mutex since it was made; all processes together.
 ///
 /// Each number is read whole and never goes back, but not all are read at one moment: while the lock is in use they may
@@ -19,4 +22,27 @@ pub struct MutexStatistics {
     pub waited_max_ns: u64,
     /// How many holders died.
     pub holder_deaths: u64,
+}
+
+impl RawMutex {
+    /// Turns that have ended, and the one that goes on. Never less than what the caller was told before: each of the two is
+    /// read once, and neither goes back.
+    fn acquisitions(&self) -> u64 {
+        let (stamp, ended) = (self.stamp.load(Ordering::Relaxed), self.turns.load(Ordering::Relaxed));
+        let ahead = ((stamp >> 32) as u32).wrapping_sub(ended as u32);
+        let is_stamped = stamp as u32 != 0 && ahead <= u32::MAX / 2;
+        ended.wrapping_add(if is_stamped { u64::from(ahead) + 1 } else { 0 })
+    }
+
+    /// What it tells of its past.
+    pub(crate) fn statistics(&self) -> MutexStatistics {
+        MutexStatistics {
+            acquisitions: self.acquisitions(),
+            contended: self.contended.load(Ordering::Relaxed),
+            slept: self.slept.load(Ordering::Relaxed),
+            waited_ns: self.waited_ns.load(Ordering::Relaxed),
+            waited_max_ns: self.waited_max_ns.load(Ordering::Relaxed),
+            holder_deaths: self.holder_deaths.load(Ordering::Relaxed),
+        }
+    }
 }

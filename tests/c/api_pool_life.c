@@ -282,11 +282,11 @@ static int add_one(const void *input, void *output, const void *context) {
 
 /* Results are copied out while inputs are still being copied in: but not over those. */
 static void outputs_may_lie_over_the_inputs(void) {
-    enum { COUNT = 400000 };
+    enum { COUNT = 3000000 };
     char *buffer = malloc(COUNT * sizeof(int64_t));
     CHECK(buffer != NULL);
     forq_pool *pool = pool_of(2);
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 4; round++) {
         for (int32_t i = 0; i < COUNT; i++) memcpy(buffer + (size_t)i * sizeof i, &i, sizeof i);
         forq_job job = {.fn = add_one, .inputs = buffer, .input_size = sizeof(int32_t), .count = COUNT,
                         .outputs = buffer, .output_size = sizeof(int64_t)};
