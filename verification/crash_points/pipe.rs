@@ -1,22 +1,18 @@
 //! Rows of the pipe: a message is there whole or not at all, whoever is killed; messages of several senders do not mix; a dead receiver
 //! holds nobody up, and takes at most the message in its hands with it; then comes the end.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use forq::{Connection, Error, Mutex, Shared};
 
 use super::failure::{Checked, Failure};
-use super::ownerless::trial::{Kill, Path, again};
+use super::journey::{self, Journey, fingerprint};
 use super::row::Tally;
-use super::symbol;
-use super::system::{self, Change, WATCHDOG};
-use super::tracee::Tracee;
+use super::system::WATCHDOG;
 use super::trap::trap;
+use super::victim::Victim;
 
-/// After so many failures the rest of a row is not tried.
-const ENOUGH: u64 = 3;
 /// So long a third process waits.
 const A_MOMENT: Duration = Duration::from_micros(100);
 /// Messages that go in one packet, and that go in a file.
@@ -101,8 +97,7 @@ struct Trial<'a> {
     board: Shared<Board>,
     receiver: Connection,
     sender: Option<Connection>,
-    victim: Option<Tracee>,
-    at: usize,
+    victim: Victim,
     got: Vec<u8>,
 }
 
@@ -116,7 +111,7 @@ impl<'a> Trial<'a> {
         if plan.act == Act::Receive {
             sender.send(&second).expect("room");
         }
-        let victim = Tracee::start(|| {
+        let victim = Victim::start(|| {
             *board.warm_up.lock().expect("a lock of one's own") += 1;
             let mut buffer = vec![0; plan.size];
             trap();
@@ -129,55 +124,7 @@ impl<'a> Trial<'a> {
             i32::from(plan.act == Act::Receive && buffer != first)
         })?;
         let sender = Some(sender);
-        Ok(Self { plan, board, receiver, sender, victim: Some(victim), at: 0, got: Vec::new() })
-    }
-
-    fn victim(&self) -> Checked<&Tracee> {
-        self.victim.as_ref().ok_or_else(|| Failure::Harness("the victim is gone".into()))
-    }
-
-    fn step(&mut self, address: usize) -> Checked {
-        self.victim()?.step(address, |_| false)?;
-        self.at += 1;
-        Ok(())
-    }
-
-    /// Its way, and where a kill differs: by the place, and by what system calls it has made.
-    fn record(&mut self) -> Checked<Path> {
-        let mut path = Path::default();
-        let (mut before, mut seen, mut calls) = (HashMap::new(), HashSet::new(), 0);
-        loop {
-            let address = self.victim()?.at()?;
-            path.previous.push(before.insert(address, self.at));
-            path.addresses.push(address);
-            if seen.insert((address, calls)) {
-                path.points.push(self.at);
-            }
-            if Tracee::is_at_trap(address) {
-                return Ok(path);
-            }
-            calls += usize::from(Tracee::is_system_call(address));
-            self.step(address)?;
-        }
-    }
-
-    fn advance(&mut self, path: &Path, goal: usize) -> Checked {
-        loop {
-            let address = self.victim()?.at()?;
-            if path.addresses.get(self.at) != Some(&address) {
-                return Err(Failure::OtherPath(format!("instruction {} is at {address:#x}", self.at)));
-            }
-            if self.at >= goal || Tracee::is_at_trap(address) {
-                return Ok(());
-            }
-            match path.anchor(self.at, goal) {
-                Some(anchor) => {
-                    self.victim()?.run_to(path.addresses[anchor])?;
-                    self.at = anchor;
-                }
-                None => self.step(address)?,
-            }
-        }
+        Ok(Self { plan, board, receiver, sender, victim, got: Vec::new() })
     }
 
     fn host_acts(&mut self) -> Checked {
@@ -201,20 +148,30 @@ impl<'a> Trial<'a> {
         self.got.push(whole.unwrap_or(u8::MAX));
         Ok(())
     }
+}
+
+impl Journey for Trial<'_> {
+    fn victim(&self) -> &Victim {
+        &self.victim
+    }
+
+    fn victim_mut(&mut self) -> &mut Victim {
+        &mut self.victim
+    }
+
+    /// By the place, and by what system calls it has made.
+    fn fate(&mut self, _head: usize, address: usize) -> Checked<Option<u64>> {
+        Ok(Some(fingerprint((address, self.victim.calls))))
+    }
 
     fn finish(&mut self, survives: bool) -> Checked {
         if self.plan.other == Other::BeforeDeath {
             self.host_acts()?;
         }
-        let Some(victim) = self.victim.take() else { return self.victim().map(drop) };
         if survives {
-            victim.release()?;
-            match system::wait(victim.pid()) {
-                Some(Change::Exited(0)) => {}
-                end => return Err(Failure::Account(format!("the victim, not killed, ended by {end:?}"))),
-            }
-        } else if !system::kill_and_reap(victim.pid()) {
-            return Err(Failure::Harness("the victim does not die".into()));
+            self.victim.survive(|| "a pipe".into())?;
+        } else {
+            self.victim.kill()?;
         }
         if self.plan.other == Other::AfterDeath {
             self.host_acts()?;
@@ -244,49 +201,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-impl Drop for Trial<'_> {
-    fn drop(&mut self) {
-        if let Some(victim) = self.victim.take() {
-            system::kill_and_reap(victim.pid());
-        }
-    }
-}
-
 /// Runs a row. `fails` is told of each failure, and whether to go on.
 pub(super) fn run(plan: &Plan, fails: &mut dyn FnMut(&str) -> bool) -> Tally {
-    let mut tally = Tally::default();
-    let name = |place: &str, failure: &Failure| {
-        format!("FAILED {} / {}: {place}: {failure}", plan.operation, plan.context)
-    };
-    let path = again(|| {
-        let mut trial = Trial::new(plan)?;
-        let path = trial.record()?;
-        trial.finish(true)?;
-        Ok(path)
-    });
-    let path = match path {
-        Ok(path) => path,
-        Err(failure) => {
-            fails(&name("not killed", &failure));
-            return Tally { failures: 1, ..tally };
-        }
-    };
-    tally.instructions = path.addresses.len() as u64 - 1;
-    for &point in &path.points {
-        let result = again(|| {
-            let mut trial = Trial::new(plan)?;
-            trial.advance(&path, point)?;
-            trial.finish(false)
-        });
-        tally.kills += 1;
-        if let Err(failure) = result {
-            let place = symbol::of(path.addresses[point]);
-            let place = format!("{:?} of {}, {place}", Kill::Before(point), tally.instructions);
-            tally.failures += 1;
-            if !fails(&name(&place, &failure)) || tally.failures >= ENOUGH {
-                break;
-            }
-        }
-    }
-    tally
+    journey::run((plan.operation, plan.context), false, || Trial::new(plan), fails)
 }

@@ -9,6 +9,7 @@ use forq::Shared;
 use super::channel;
 use super::failure::Checked;
 use super::ownerless;
+use super::path::Path;
 use super::pipe;
 use super::queue;
 use super::row::{self, Share, Tally};
@@ -52,7 +53,7 @@ forq::shareable! {
 /// One row of the table.
 enum Row {
     Mutex(Scenario),
-    Ownerless(ownerless::Plan, Checked<ownerless::Path>),
+    Ownerless(ownerless::Plan, Checked<Path>),
     /// And its number: each is a whole one for one worker.
     Queue(queue::Plan, usize),
     /// As above.

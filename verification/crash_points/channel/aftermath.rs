@@ -61,7 +61,7 @@ impl Trial<'_> {
     /// Whether the victim's side has nobody since: it is dead, and was the last to use it; or it has left.
     fn is_left(&self) -> bool {
         let image = self.scene.image();
-        image.owner(self.plan.side) == self.victim_pid || image.is_left(self.plan.side)
+        image.owner(self.plan.side) == self.victim_pid() || image.is_left(self.plan.side)
     }
 
     /// Everybody is at rest, so whoever sleeps must have a reason.

@@ -8,8 +8,8 @@ mod monitor;
 mod plan;
 mod scene;
 pub(super) mod sleepers;
-pub(super) mod trial;
+mod trial;
 mod unowned;
 
 pub(super) use plan::{Plan, all};
-pub(super) use trial::{Path, path, run};
+pub(super) use trial::{path, run};

@@ -1,36 +1,27 @@
-//! One trial: a fresh queue, a victim, and the way to the point of its death; and all of a row.
+//! One trial: a fresh queue, and who takes part.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::Ordering;
 
-use super::super::failure::{Checked, Failure};
+use super::super::failure::Checked;
+use super::super::journey::{self, Journey, fingerprint};
 use super::super::ledger::FIRST_SLEEPER;
 use super::super::ownerless::sleepers::Sleepers;
-use super::super::ownerless::trial::{Kill, Path, again};
+use super::super::path::Path;
 use super::super::row::Tally;
-use super::super::symbol;
-use super::super::system::{self, Change};
-use super::super::tracee::{self, Step, Tracee};
 use super::super::trap::trap;
+use super::super::victim::Victim;
 use super::image::Side;
 use super::plan::{Between, Pace, Plan, When};
 use super::scene::{Scene, Visit};
 
-/// After so many failures the rest of a row is not tried.
-const ENOUGH: u64 = 3;
-
-/// Everybody in one trial. All are killed when it is dropped.
+/// Everybody in one trial.
 pub(super) struct Trial<'a> {
     pub(super) plan: &'a Plan,
     pub(super) scene: Scene,
     pub(super) sleepers: Sleepers,
-    victim: Option<Tracee>,
-    at: usize,
-    /// System calls that the victim has made.
-    calls: usize,
-    /// How often it has slept until it was woken.
-    slept: usize,
+    victim: Victim,
+    /// Of the sides, when it began.
+    epochs: [u64; 2],
     /// Those that come late have come.
     came: bool,
 }
@@ -39,42 +30,27 @@ impl<'a> Trial<'a> {
     fn new(plan: &'a Plan) -> Checked<Self> {
         let scene = Scene::new(plan.capacity);
         (plan.prepare)(&scene);
-        let sleepers = Sleepers::default();
-        let mut trial = Self { plan, scene, sleepers, victim: None, at: 0, calls: 0, slept: 0, came: false };
-        trial.come(plan.ahead)?;
-        trial.came = plan.late.is_empty();
-        let scene = &trial.scene;
-        trial.victim = Some(Tracee::start(|| {
+        let mut sleepers = Sleepers::default();
+        come(plan, plan.ahead, &scene, &mut sleepers)?;
+        let victim = Victim::start(|| {
             if !plan.first_use {
                 scene.warm_up();
             }
             trap();
-            let as_meant = (plan.act)(scene);
+            let as_meant = (plan.act)(&scene);
             trap();
             i32::from(!as_meant)
-        })?);
-        Ok(trial)
-    }
-
-    fn come(&mut self, visits: &[Visit]) -> Checked {
-        let pace = self.plan.pace;
-        self.sleepers.run_when_idle(false);
-        for &visit in visits {
-            let (scene, who) = (&self.scene, FIRST_SLEEPER + self.sleepers.len());
-            self.sleepers.come_for(pace == Pace::Leashed, || scene.visit(visit, who))?;
-        }
-        if pace == Pace::Idle {
-            self.sleepers.run_when_idle(true);
-        }
-        Ok(())
+        })?;
+        let epochs = epochs(&scene);
+        Ok(Self { plan, scene, sleepers, victim, epochs, came: plan.late.is_empty() })
     }
 
     fn late_ones_come(&mut self) -> Checked {
-        if !self.came {
-            self.came = true;
-            self.come(self.plan.late)?;
+        if self.came {
+            return Ok(());
         }
-        Ok(())
+        self.came = true;
+        come(self.plan, self.plan.late, &self.scene, &mut self.sleepers)
     }
 
     /// What each sleeper came for.
@@ -83,163 +59,100 @@ impl<'a> Trial<'a> {
         plan.ahead.iter().chain(plan.late).copied().enumerate()
     }
 
-    fn victim(&self) -> Checked<&Tracee> {
-        self.victim.as_ref().ok_or_else(|| Failure::Harness("the victim is gone".into()))
+    /// The queue's memory.
+    pub(super) fn words(&self) -> Vec<u64> {
+        self.scene.image().words.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+    }
+}
+
+fn come(plan: &Plan, visits: &[Visit], scene: &Scene, sleepers: &mut Sleepers) -> Checked {
+    sleepers.run_when_idle(false);
+    for &visit in visits {
+        let who = FIRST_SLEEPER + sleepers.len();
+        sleepers.come_for(plan.pace == Pace::Leashed, || scene.visit(visit, who))?;
+    }
+    if plan.pace == Pace::Idle {
+        sleepers.run_when_idle(true);
+    }
+    Ok(())
+}
+
+fn epochs(scene: &Scene) -> [u64; 2] {
+    SIDES.map(|side| scene.image().epoch(side))
+}
+
+const SIDES: [Side; 2] = [Side::Producers, Side::Consumers];
+
+impl Journey for Trial<'_> {
+    fn victim(&self) -> &Victim {
+        &self.victim
+    }
+
+    fn victim_mut(&mut self) -> &mut Victim {
+        &mut self.victim
+    }
+
+    fn sleeps(&self) -> usize {
+        self.plan.wakers.len()
+    }
+
+    /// Those that come when the victim holds a side.
+    fn meanwhile(&mut self) -> Checked<bool> {
+        let When::Holds(side) = self.plan.when else { return Ok(false) };
+        let is_time = !self.came && self.scene.image().holder(side) == self.victim.pid();
+        if is_time {
+            self.late_ones_come()?;
+        }
+        Ok(is_time)
     }
 
     fn settle(&mut self) -> Checked {
         if self.plan.pace == Pace::Idle { Ok(()) } else { self.sleepers.settle() }
     }
 
-    /// One instruction. False: the victim sleeps in it.
-    fn step(&mut self, address: usize) -> Checked<bool> {
-        let is_call = Tracee::is_system_call(address) && self.victim()?.enters_futex()?;
-        let may_sleep = self.slept < self.plan.wakers.len();
-        let step = self.victim()?.step(address, |pid| may_sleep && system::is_asleep_anywhere(pid))?;
-        if step == Step::Asleep {
-            return Ok(false);
-        }
-        self.at += 1;
-        self.calls += usize::from(Tracee::is_system_call(address));
-        if is_call {
-            // It may have woken some.
-            self.settle()?;
-        }
-        Ok(true)
+    fn come_behind(&mut self) -> Checked {
+        self.late_ones_come()
     }
 
-    /// The victim sleeps: whoever comes behind it comes, then it is woken.
-    fn wake_victim(&mut self) -> Checked {
+    fn wake(&mut self) -> Checked {
         if self.plan.when == When::Asleep {
             self.late_ones_come()?;
         }
-        if let Some(waker) = self.plan.wakers.get(self.slept) {
+        if let Some(waker) = self.plan.wakers.get(self.victim.slept) {
             waker(&self.scene);
         }
-        self.slept += 1;
-        if !self.victim()?.awake()? {
-            return Err(Failure::SleptOn(format!("the victim itself; {}", self.scene.image())));
-        }
-        self.at += 1;
-        self.calls += 1;
-        self.settle()
+        Ok(())
     }
 
-    /// Whether it is time for those that come when the victim holds a side.
-    fn is_time(&self) -> Checked<bool> {
-        let When::Holds(side) = self.plan.when else { return Ok(false) };
-        Ok(!self.came && self.scene.image().holder(side) == self.victim()?.pid())
-    }
-
-    fn record(&mut self) -> Checked<Path> {
-        let head = tracee::robust_head();
-        let mut path = Path::default();
-        let (mut before, mut seen) = (HashMap::new(), HashSet::new());
-        let epochs = self.epochs();
-        loop {
-            let address = self.victim()?.at()?;
-            path.previous.push(before.insert(address, self.at));
-            path.addresses.push(address);
-            if self.is_time()? {
-                self.late_ones_come()?;
-                // So that nothing jumps across it.
-                path.calls.push(self.at);
-            }
-            if seen.insert(self.fate(head, address)?) {
-                path.points.push(self.at);
-            }
-            if Tracee::is_at_trap(address) {
-                break;
-            }
-            if Tracee::is_system_call(address) && self.victim()?.enters_futex()? {
-                path.calls.push(self.at);
-            }
-            if !self.step(address)? {
-                path.sleeps_at.push(self.at);
-                self.wake_victim()?;
-            }
-        }
-        let healed: Vec<Side> = self
-            .epochs()
-            .iter()
-            .zip(epochs)
-            .filter(|(now, then)| **now != *then)
-            .map(|(now, _)| now.0)
-            .collect();
-        if path.sleeps_at.len() == self.plan.wakers.len()
-            && self.came
-            && healed.iter().copied().eq(self.plan.heals)
-        {
-            Ok(path)
-        } else {
-            Err(Failure::OtherPath("the operation did not go the way that is to be tested".into()))
-        }
-    }
-
-    fn epochs(&self) -> [(Side, u64); 2] {
-        [Side::Producers, Side::Consumers].map(|side| (side, self.scene.image().epoch(side)))
-    }
-
-    /// A fingerprint of all that the aftermath of a kill here can depend on.
-    fn fate(&self, head: usize, address: usize) -> Checked<u64> {
-        let pending = self.victim()?.robust_list(head)?[1];
-        let mut state = DefaultHasher::new();
+    fn fate(&mut self, head: usize, address: usize) -> Checked<Option<u64>> {
+        let victim = &self.victim;
+        let pending = victim.tracee()?.robust_list(head)?[1];
         // A dead one has no registers: where it was matters only by what it had done, to memory and to the kernel.
         let place = if self.plan.is_every() { address } else { 0 };
-        let rest = (place, self.calls, self.sleepers.ended(), self.slept, self.came);
-        (self.words(), self.scene.distance(pending), pending == 0, rest).hash(&mut state);
-        self.scene.ledger().progress().hash(&mut state);
-        Ok(state.finish())
+        let rest = (place, victim.calls, self.sleepers.ended(), victim.slept, self.came);
+        let progress = self.scene.ledger().progress();
+        let parts = (self.words(), self.scene.distance(pending), pending == 0, rest, progress);
+        Ok(Some(fingerprint(parts)))
     }
 
-    /// The queue's memory.
-    pub(super) fn words(&self) -> Vec<u64> {
-        self.scene.image().words.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+    fn is_as_meant(&self, path: &Path) -> bool {
+        let now = epochs(&self.scene);
+        let healed = SIDES.iter().zip(now).zip(self.epochs).filter(|&((_, now), then)| now != then);
+        let healed = healed.map(|((&side, _), _)| side);
+        path.sleeps_at.len() == self.sleeps() && self.came && healed.eq(self.plan.heals.iter().copied())
     }
 
-    fn advance(&mut self, path: &Path, kill: Kill) -> Checked {
-        let (Kill::Before(goal) | Kill::Inside(goal)) = kill;
-        loop {
-            let address = self.victim()?.at()?;
-            if path.addresses.get(self.at) != Some(&address) {
-                return Err(Failure::OtherPath(format!("instruction {} is at {address:#x}", self.at)));
-            }
-            if self.is_time()? {
-                self.late_ones_come()?;
-            }
-            let arrived = self.at >= goal && !matches!(kill, Kill::Inside(_));
-            if arrived || Tracee::is_at_trap(address) {
-                return Ok(());
-            }
-            if let Some(anchor) = path.anchor(self.at, goal) {
-                self.victim()?.run_to(path.addresses[anchor])?;
-                self.at = anchor;
-            } else if !self.step(address)? {
-                if self.at >= goal {
-                    return self.late_ones_come();
-                }
-                self.wake_victim()?;
-            }
-        }
-    }
-
-    /// Kills the victim where it stands, or lets it go on to its end if `survives`; then nobody may sleep on who
-    /// need not, and all accounts must close.
     fn finish(&mut self, survives: bool) -> Checked {
         self.late_ones_come()?;
         if let Some((Between::BeforeDeath, deed)) = self.plan.between {
             deed(&self.scene);
         }
-        let Some(victim) = self.victim.take() else { return self.victim().map(drop) };
         let lags = !survives && self.scene.image().lags(Side::Consumers);
         if survives {
-            victim.release()?;
-            match system::wait(victim.pid()) {
-                Some(Change::Exited(0)) => {}
-                end => return Err(Failure::Harness(format!("the victim, not killed, ended by {end:?}"))),
-            }
-        } else if !system::kill_and_reap(victim.pid()) {
-            return Err(Failure::Harness("the victim does not die".into()));
+            let scene = &self.scene;
+            self.victim.survive(|| scene.image().to_string())?;
+        } else {
+            self.victim.kill()?;
         }
         if let Some((Between::AfterDeath, deed)) = self.plan.between {
             deed(&self.scene);
@@ -250,54 +163,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-impl Drop for Trial<'_> {
-    fn drop(&mut self) {
-        if let Some(victim) = self.victim.take() {
-            system::kill_and_reap(victim.pid());
-        }
-    }
-}
-
-/// The way of a victim that is not killed, and that all is well then.
-fn path(plan: &Plan) -> Checked<Path> {
-    again(|| {
-        let mut trial = Trial::new(plan)?;
-        let path = trial.record()?;
-        trial.finish(true)?;
-        Ok(path)
-    })
-}
-
 /// Runs a row. `fails` is told of each failure, and whether to go on.
 pub(in super::super) fn run(plan: &Plan, fails: &mut dyn FnMut(&str) -> bool) -> Tally {
-    let mut tally = Tally::default();
-    let name = |place: &str, failure: &Failure| {
-        format!("FAILED {} / {}: {place}: {failure}", plan.operation, plan.context)
-    };
-    let path = match path(plan) {
-        Ok(path) => path,
-        Err(failure) => {
-            fails(&name("not killed", &failure));
-            return Tally { failures: 1, ..tally };
-        }
-    };
-    tally.instructions = path.addresses.len() as u64 - 1;
-    let kills = path.points.iter().map(|&point| Kill::Before(point));
-    for kill in kills.chain(path.sleeps_at.iter().map(|&at| Kill::Inside(at))) {
-        let result = again(|| {
-            let mut trial = Trial::new(plan)?;
-            trial.advance(&path, kill)?;
-            trial.finish(false)
-        });
-        tally.kills += 1;
-        if let Err(failure) = result {
-            let (Kill::Before(at) | Kill::Inside(at)) = kill;
-            let place = format!("{kill:?} of {}, {}", tally.instructions, symbol::of(path.addresses[at]));
-            tally.failures += 1;
-            if !fails(&name(&place, &failure)) || tally.failures >= ENOUGH {
-                break;
-            }
-        }
-    }
-    tally
+    journey::run((plan.operation, plan.context), false, || Trial::new(plan), fails)
 }
