@@ -3,13 +3,17 @@
 //!
 //! `FORQ_SECONDS` sets for how long, in all (3 unless given). `verification/hostile.sh` runs it under AddressSanitizer.
 
+#[path = "support/siege.rs"]
+mod siege;
 mod support;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use forq::{ByteReceiver, ByteSender, Error, ExitStatus, Process, Receiver, Sender, Shared};
-use support::{Random, send};
+use forq::{ByteReceiver, ByteSender, Error, Receiver, Sender};
+use siege::{CANARY, PATIENCE, Watch};
+use support::Random;
 
 /// Of the tests' channels: they end where a page ends, behind which nobody may touch anything.
 const PAGE: usize = 4096;
@@ -28,27 +32,11 @@ fn main() {
     ]);
 }
 
-const USERS: usize = 4;
-/// Whoever does not come out of a call for so long never will.
-const STALL: Duration = Duration::from_secs(20);
-/// What waits last, at most.
-const PATIENCE: Duration = Duration::from_micros(100);
 /// Words of the head: of both sides, before the slots.
 const HEAD: u64 = 640 / 8;
 /// Where the consumer's position stands, and whose the sides are.
 const CONSUMER: usize = 128 / 8;
 const OWNERS: [usize; 2] = [528 / 8, 536 / 8];
-const CANARY: u8 = 0xC5;
-
-forq::shareable! {
-    struct Watch {
-        progress: [AtomicU64; USERS],
-        /// Calls that went well, and that did not.
-        good: AtomicU64,
-        failed: AtomicU64,
-        stop: AtomicU32,
-    }
-}
 
 type Large = [u64; 432];
 
@@ -114,7 +102,7 @@ fn scribble(ends: &Ends, fresh: &[u64], pids: &[u32], watch: &Watch, mut random:
     let (words, capacity) = (ends.words(), ends.capacity());
     // Of the longest sizes in these tests: a byte each for 384, or a word each for 8.
     let sizes = if capacity == 8 { 8 } else { 48 };
-    while watch.stop.load(Ordering::Relaxed) == 0 {
+    while !watch.is_over() {
         // Most of it hits the head, and sizes behind the slots, where something depends on it.
         let place = match random.below(8) {
             0 => random.below(words.len() as u64),
@@ -231,7 +219,7 @@ fn use_values(
 
 /// Calls everything at random, and believes nothing.
 fn use_channel(ends: &mut Ends, watch: &Watch, index: usize, mut random: Random) {
-    while watch.stop.load(Ordering::Relaxed) == 0 {
+    while !watch.is_over() {
         let room = random.below(430) as usize;
         let mut buffer = vec![CANARY; room + 32];
         let got = match ends {
@@ -239,87 +227,34 @@ fn use_channel(ends: &mut Ends, watch: &Watch, index: usize, mut random: Random)
             Ends::Values(sender, receiver) => use_values(sender, receiver, &mut random),
         };
         assert!(buffer[room..].iter().all(|&byte| byte == CANARY), "more was written than there is room for");
-        match got {
-            Ok(length) => {
-                assert!(length <= room);
-                watch.good.fetch_add(1, Ordering::Relaxed);
-            }
-            // The last two: of a slot that was lent, and is another's by now.
-            Err(
-                Error::WouldBlock
-                | Error::TimedOut
-                | Error::Closed
-                | Error::MessageSize
-                | Error::Protocol
-                | Error::Disconnected
-                | Error::NotPermitted
-                | Error::InvalidArgument,
-            ) => {
-                watch.failed.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(other) => panic!("not an error of a channel: {other:?}"),
+        if let Ok(length) = got {
+            assert!(length <= room);
         }
-        watch.progress[index].fetch_add(1, Ordering::Relaxed);
+        // The last two: of a slot that was lent, and is another's by now.
+        let expected = |error| {
+            matches!(
+                error,
+                Error::WouldBlock
+                    | Error::TimedOut
+                    | Error::Closed
+                    | Error::MessageSize
+                    | Error::Protocol
+                    | Error::Disconnected
+                    | Error::NotPermitted
+                    | Error::InvalidArgument
+            )
+        };
+        watch.note(index, got.map(drop), expected);
     }
-}
-
-/// One more user. The ends are its own: a fork copies them.
-fn start(ends: &mut Ends, watch: &Watch, index: usize, random: &mut Random) -> Process {
-    let seed = Random(random.below(1 << 31) | 1);
-    Process::spawn(|| use_channel(ends, watch, index, seed)).unwrap()
 }
 
 fn besiege(make: impl Fn() -> Ends, seed: u64) {
-    let seconds: u64 = std::env::var("FORQ_SECONDS").ok().and_then(|value| value.parse().ok()).unwrap_or(3);
-    let mut ends = Ends::fenced(make);
-    let fresh: Vec<_> = ends.words().iter().map(|word| word.load(Ordering::Relaxed)).collect();
-    let zero = || AtomicU64::new(0);
-    let watch = Shared::new(Watch {
-        progress: std::array::from_fn(|_| zero()),
-        good: zero(),
-        failed: zero(),
-        stop: AtomicU32::new(0),
-    })
-    .unwrap();
-    let panics = support::count_panics();
-    let mut random = Random(0x9E37_79B9_7F4A_7C15 + seed);
-    let watch = &watch;
-    let mut users: Vec<_> = (0..USERS).map(|index| start(&mut ends, watch, index, &mut random)).collect();
-    let pids: Vec<_> = users.iter().map(Process::pid).chain([1, std::process::id()]).collect();
-    let mut stranger = Process::spawn(|| scribble(&ends, &fresh, &pids, watch, Random(seed + 1))).unwrap();
-    let end = Instant::now() + Duration::from_millis(1000 * seconds / 3);
-    let mut seen = [(u64::MAX, Instant::now()); USERS];
-    let mut kills = 0;
-    while Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(1 + random.below(10)));
-        for (index, seen) in seen.iter_mut().enumerate() {
-            let progress = watch.progress[index].load(Ordering::Relaxed);
-            if progress != seen.0 {
-                *seen = (progress, Instant::now());
-            }
-            assert!(seen.1.elapsed() < STALL, "user {index} does not come out of a call");
-            let ended = users[index].try_join().unwrap();
-            assert_eq!(ended, None, "user {index} has crashed");
-        }
-        // Some die in the middle of it.
-        if random.below(8) == 0 {
-            let index = random.below(USERS as u64) as usize;
-            send(users[index].pid(), libc::SIGKILL);
-            assert_eq!(
-                users[index].join().unwrap(),
-                ExitStatus::Signaled(libc::SIGKILL),
-                "user {index} has crashed"
-            );
-            users[index] = start(&mut ends, watch, index, &mut random);
-            kills += 1;
-        }
-    }
-    watch.stop.store(1, Ordering::Relaxed);
-    for process in users.iter_mut().chain([&mut stranger]) {
-        assert_eq!(process.join_timeout(STALL).unwrap(), ExitStatus::Exited(0));
-    }
-    assert_eq!(panics.load(Ordering::Relaxed), 0, "a user panicked");
-    let (good, failed) = (watch.good.load(Ordering::Relaxed), watch.failed.load(Ordering::Relaxed));
-    assert!(good > 100 && failed > 100, "{good} calls went well, {failed} failed");
-    println!("     {good} calls went well, {failed} failed, {kills} kills");
+    let ends = RefCell::new(Ends::fenced(make));
+    let fresh: Vec<_> = ends.borrow().words().iter().map(|word| word.load(Ordering::Relaxed)).collect();
+    siege::besiege(
+        seed,
+        // The ends are its own: a fork copies them.
+        |watch, index, random| use_channel(&mut ends.borrow_mut(), watch, index, random),
+        |watch, pids, random| scribble(&ends.borrow(), &fresh, pids, watch, random),
+    );
 }

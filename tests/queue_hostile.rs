@@ -3,14 +3,17 @@
 //!
 //! `FORQ_SECONDS` sets for how long, in all (3 unless given). `verification/hostile.sh` runs it under AddressSanitizer.
 
+#[path = "support/siege.rs"]
+mod siege;
 mod support;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use forq::{ByteQueue, Error, ExitStatus, Process, Queue, Shared};
-use support::{Random, send};
+use forq::{ByteQueue, Error, Queue};
+use siege::{CANARY, PATIENCE, Watch};
+use support::Random;
 
 fn main() {
     support::run(&[
@@ -20,22 +23,6 @@ fn main() {
             besiege(2, 4088, 2)
         }),
     ]);
-}
-
-const USERS: usize = 4;
-/// Whoever does not come out of a call for so long never will.
-const STALL: Duration = Duration::from_secs(20);
-/// What waits last, at most.
-const PATIENCE: Duration = Duration::from_micros(100);
-
-forq::shareable! {
-    struct Watch {
-        progress: [AtomicU64; USERS],
-        /// Calls that went well, and that did not.
-        good: AtomicU64,
-        failed: AtomicU64,
-        stop: AtomicU32,
-    }
 }
 
 /// Shared memory that ends where a page ends which nobody may touch, and begins behind one.
@@ -77,7 +64,7 @@ fn scribble(memory: &Fenced, fresh: &[u64], tids: &[u32], watch: &Watch, mut ran
     // Most of it hits the head and the slots' words, where something depends on it.
     let words = memory.words();
     let head = 48.min(words.len()) as u64;
-    while watch.stop.load(Ordering::Relaxed) == 0 {
+    while !watch.is_over() {
         let place =
             if random.below(4) == 0 { random.below(words.len() as u64) } else { random.below(head) } as usize;
         let any = random.below(1 << 31) << 33 ^ random.below(1 << 31) << 8 ^ random.below(256);
@@ -115,9 +102,8 @@ fn scribble(memory: &Fenced, fresh: &[u64], tids: &[u32], watch: &Watch, mut ran
 /// Calls everything at random, and believes nothing.
 fn use_queue(memory: &Fenced, queue: &ByteQueue, watch: &Watch, index: usize, mut random: Random) {
     let (capacity, limit) = (queue.capacity(), queue.message_size());
-    const CANARY: u8 = 0xC5;
-    while watch.stop.load(Ordering::Relaxed) == 0 {
-        let mut message = vec![7; random.below(limit as u64 + 3) as usize];
+    while !watch.is_over() {
+        let message = vec![7; random.below(limit as u64 + 3) as usize];
         let room = random.below(limit as u64 + 3) as usize;
         let mut buffer = vec![CANARY; room + 32];
         let got = match random.below(12) {
@@ -160,86 +146,33 @@ fn use_queue(memory: &Fenced, queue: &ByteQueue, watch: &Watch, index: usize, mu
             },
         };
         assert!(buffer[room..].iter().all(|&byte| byte == CANARY), "more was written than there is room for");
-        match got {
-            Ok(length) => {
-                assert!(length <= room && length <= limit);
-                watch.good.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(
-                Error::WouldBlock
-                | Error::TimedOut
-                | Error::Closed
-                | Error::MessageSize
-                | Error::Protocol
-                | Error::Overflow
-                | Error::Deadlock,
-            ) => {
-                watch.failed.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(other) => panic!("not an error of a queue: {other:?}"),
+        if let Ok(length) = got {
+            assert!(length <= room && length <= limit);
         }
-        message.clear();
-        watch.progress[index].fetch_add(1, Ordering::Relaxed);
+        let expected = |error| {
+            matches!(
+                error,
+                Error::WouldBlock
+                    | Error::TimedOut
+                    | Error::Closed
+                    | Error::MessageSize
+                    | Error::Protocol
+                    | Error::Overflow
+                    | Error::Deadlock
+            )
+        };
+        watch.note(index, got.map(drop), expected);
     }
 }
 
 fn besiege(capacity: usize, message_size: usize, seed: u64) {
-    let seconds: u64 = std::env::var("FORQ_SECONDS").ok().and_then(|value| value.parse().ok()).unwrap_or(3);
     let memory = Fenced::new(ByteQueue::required_size(capacity, message_size));
     // SAFETY: mapped for good, and used by nobody yet.
     let queue = unsafe { ByteQueue::make_in(memory.start, memory.size, capacity, message_size) }.unwrap();
     let fresh: Vec<_> = memory.words().iter().map(|word| word.load(Ordering::Relaxed)).collect();
-    let zero = || AtomicU64::new(0);
-    let watch = Shared::new(Watch {
-        progress: std::array::from_fn(|_| zero()),
-        good: zero(),
-        failed: zero(),
-        stop: AtomicU32::new(0),
-    })
-    .unwrap();
-    let panics = support::count_panics();
-    let mut random = Random(0x9E37_79B9_7F4A_7C15 + seed);
-    let spawn = |index: usize, random: &mut Random| {
-        let seed = Random(random.below(1 << 31) | 1);
-        let (memory, queue, watch) = (&memory, &queue, &watch);
-        Process::spawn(move || use_queue(memory, queue, watch, index, seed)).unwrap()
-    };
-    let mut users: Vec<_> = (0..USERS).map(|index| spawn(index, &mut random)).collect();
-    let tids: Vec<_> = users.iter().map(Process::pid).chain([1, std::process::id()]).collect();
-    let mut stranger = Process::spawn(|| scribble(&memory, &fresh, &tids, &watch, Random(seed + 1))).unwrap();
-    let end = Instant::now() + Duration::from_millis(1000 * seconds / 3);
-    let mut seen = [(u64::MAX, Instant::now()); USERS];
-    let mut kills = 0;
-    while Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(1 + random.below(10)));
-        for (index, seen) in seen.iter_mut().enumerate() {
-            let progress = watch.progress[index].load(Ordering::Relaxed);
-            if progress != seen.0 {
-                *seen = (progress, Instant::now());
-            }
-            assert!(seen.1.elapsed() < STALL, "user {index} does not come out of a call");
-            let ended = users[index].try_join().unwrap();
-            assert_eq!(ended, None, "user {index} has crashed");
-        }
-        // Some die in the middle of it.
-        if random.below(8) == 0 {
-            let index = random.below(USERS as u64) as usize;
-            send(users[index].pid(), libc::SIGKILL);
-            assert_eq!(
-                users[index].join().unwrap(),
-                ExitStatus::Signaled(libc::SIGKILL),
-                "user {index} has crashed"
-            );
-            users[index] = spawn(index, &mut random);
-            kills += 1;
-        }
-    }
-    watch.stop.store(1, Ordering::Relaxed);
-    for process in users.iter_mut().chain([&mut stranger]) {
-        assert_eq!(process.join_timeout(STALL).unwrap(), ExitStatus::Exited(0));
-    }
-    assert_eq!(panics.load(Ordering::Relaxed), 0, "a user panicked");
-    let (good, failed) = (watch.good.load(Ordering::Relaxed), watch.failed.load(Ordering::Relaxed));
-    assert!(good > 100 && failed > 100, "{good} calls went well, {failed} failed");
-    println!("     {good} calls went well, {failed} failed, {kills} kills");
+    siege::besiege(
+        seed,
+        |watch, index, random| use_queue(&memory, &queue, watch, index, random),
+        |watch, tids, random| scribble(&memory, &fresh, tids, watch, random),
+    );
 }
