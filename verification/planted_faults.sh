@@ -57,9 +57,10 @@ for fault in no_pending late_pending no_will channel:no_will two_steps early_cla
     fi
 done
 
-# Those of collections: a declared transaction that nobody does again, a chain of blocks that nobody frees.
+# Those of collections: a declared transaction that nobody does again, or that is no longer declared while it is done again, which
+# only a second death shows; a chain of blocks that nobody frees.
 FORQ_CRASH_POINTS=collections
-for fault in no_replay no_chain; do
+for fault in no_replay early_end no_chain; do
     plant long "$fault"
     cargo test --quiet --release --features capi --test collections --no-run
     log="$here/$fault.log"

@@ -33,6 +33,9 @@ impl<const N: usize> Log<N> {
         if cfg!(forq_fault = "no_replay") {
             return;
         }
+        if cfg!(forq_fault = "early_end") {
+            self.declared.store(0, Ordering::Relaxed);
+        }
         let transaction = self.begin(space);
         if let Some(planned) = usize::try_from(declared).ok().filter(|&planned| planned <= N) {
             Transaction { planned, ..transaction }.apply();

@@ -1,10 +1,13 @@
 //! The harness: each operation is recorded once, then run again and killed wherever anything that outlives the victim has changed.
 
 mod operations;
+mod path;
+mod recorder;
 mod room;
 mod stage;
 mod tracee;
 mod trial;
+mod victim;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -18,7 +21,8 @@ pub(crate) fn run() -> ExitCode {
     let from = setting("FORQ_CRASH_FROM").unwrap_or(0) % stride;
     room::take();
     let started = Instant::now();
-    let (mut kills, mut recoveries, mut strays, mut failures) = (0, 0, 0, 0);
+    let (mut kills, mut recoveries, mut strays, mut stepped, mut corrected, mut failures) =
+        (0, 0, 0, 0, 0, 0);
     println!(
         "| operation | instructions | kills | kills while recovering | of these, another way | failures |\n|---|---:|---:|---:|---:|---:|"
     );
@@ -31,10 +35,12 @@ pub(crate) fn run() -> ExitCode {
         kills += tally.kills;
         recoveries += tally.recoveries;
         strays += tally.strays;
+        stepped += tally.stepped;
+        corrected += tally.corrected;
         failures += tally.failures;
     }
     println!(
-        "{kills} kills, {recoveries} more while recovering ({strays} on another way), {failures} failures, {:.1} s",
+        "{kills} kills, {recoveries} more while recovering ({strays} on another way, {stepped} by single steps; {corrected} recoveries recorded twice), {failures} failures, {:.1} s",
         started.elapsed().as_secs_f64()
     );
     ExitCode::from(u8::from(failures > 0 || kills == 0))

@@ -11,6 +11,17 @@ pub(super) fn trap() {
 const TRAP: u8 = 0xcc;
 const RIP: usize = std::mem::offset_of!(libc::user_regs_struct, rip);
 
+/// The first entry, and the pending one: what the kernel looks at when its thread ends.
+pub(super) type RobustList = [usize; 2];
+
+/// How it runs to a breakpoint.
+#[derive(Clone, Copy)]
+pub(super) enum Pace {
+    Free = libc::PTRACE_CONT as isize,
+    /// Stops at a system call, too.
+    UpToCalls = libc::PTRACE_SYSCALL as isize,
+}
+
 /// A traced child, stopped; it is killed when this is dropped.
 pub(super) struct Tracee {
     pid: i32,
@@ -62,11 +73,12 @@ impl Tracee {
         word
     }
 
-    /// The instruction that it will execute next.
-    pub(super) fn at(&self) -> usize {
-        let mut word = 0usize;
-        self.request(libc::PTRACE_PEEKUSER, RIP, (&raw mut word).addr());
-        word
+    /// What it will execute next.
+    pub(super) fn place(&self) -> Place {
+        // SAFETY: integers.
+        let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+        self.request(libc::PTRACE_GETREGS, 0, (&raw mut registers).addr());
+        Place { instruction: registers.rip as usize, stack: registers.rsp as usize }
     }
 
     /// Executes one instruction.
@@ -75,36 +87,52 @@ impl Tracee {
         self.expect_trap();
     }
 
-    /// Runs at full speed to an instruction that it comes by. False: it came to its end instead.
-    pub(super) fn run_to(&self, address: usize) -> bool {
-        let text = self.peek(address);
-        self.request(libc::PTRACE_POKEDATA, address, text & !0xff | usize::from(TRAP));
-        self.request(libc::PTRACE_CONT, 0, 0);
+    /// Runs at full speed to the next time that it comes to this instruction. False: it stopped elsewhere, at its end or as its pace says.
+    pub(super) fn run_to(&self, address: usize, pace: Pace) -> bool {
+        let (start, byte) = (address & !7, address & 7);
+        let own = code::<8>(start);
+        let mut trapped = own;
+        trapped[byte] = TRAP;
+        self.request(libc::PTRACE_POKEDATA, start, usize::from_ne_bytes(trapped));
+        self.request(pace as libc::c_uint, 0, 0);
         self.expect_trap();
-        if self.at() != address + 1 {
+        if self.place().instruction != address + 1 {
             return false;
         }
-        self.request(libc::PTRACE_POKEDATA, address, text);
+        self.request(libc::PTRACE_POKEDATA, start, usize::from_ne_bytes(own));
         self.request(libc::PTRACE_POKEUSER, RIP, address);
         true
     }
 
-    /// The first entry of its robust list, and the pending one.
-    pub(super) fn robust_list(&self) -> [usize; 2] {
+    pub(super) fn robust_list(&self) -> RobustList {
         [self.peek(self.head), self.peek(self.head + 16)]
     }
+}
 
-    /// Whether the next instruction enters the kernel.
-    pub(super) fn is_system_call(&self, at: usize) -> bool {
-        // SAFETY: a fork's code is where ours is, and no page of it ends with such an instruction's first byte.
-        unsafe { std::ptr::with_exposed_provenance::<[u8; 2]>(at).read() == [0x0f, 0x05] }
+/// Where a victim stands: a fork's code, and its stack, are where they are in any other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) instruction: usize,
+    stack: usize,
+}
+
+impl Place {
+    /// Whether the instruction enters the kernel.
+    pub(super) fn is_system_call(self) -> bool {
+        // No page of code ends with such an instruction's first byte.
+        code(self.instruction) == [0x0f, 0x05]
     }
 
-    /// Whether the next instruction is the mark of the end.
-    pub(super) fn is_at_end(&self, at: usize) -> bool {
-        // SAFETY: a fork's code is where ours is.
-        unsafe { std::ptr::with_exposed_provenance::<u8>(at).read() == TRAP }
+    /// Whether it is the mark of the end.
+    pub(super) fn is_end(self) -> bool {
+        code(self.instruction) == [TRAP]
     }
+}
+
+/// Bytes of code.
+fn code<const N: usize>(at: usize) -> [u8; N] {
+    // SAFETY: part of a page that a victim executes: it is a fork of this program, whose code is where ours is.
+    unsafe { std::ptr::with_exposed_provenance::<[u8; N]>(at).read() }
 }
 
 impl Drop for Tracee {
