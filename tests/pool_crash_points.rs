@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use forq::{AsyncResult, Error, Pool, Shared, TaskError};
-use support::{eventually, is_asleep, is_running, send};
+use support::{eventually, is_asleep, is_running, is_stopped, progress, send};
 use tracee::{Tracee, every, first};
 
 fn main() {
@@ -23,22 +23,45 @@ fn main() {
         ("a_worker_of_a_stream_killed_at_any_instruction_costs_one_item", stream),
         ("a_worker_killed_at_any_instruction_of_its_retirement_costs_nothing", retiring),
         ("a_worker_stopped_at_any_instruction_takes_nothing_that_came_later", stopped),
+        ("a_worker_killed_at_any_instruction_of_a_cut_or_of_taking_the_piece_costs_one_item", cutting),
+        ("a_worker_stopped_at_any_instruction_of_a_cut_loses_nothing", stopped_cutting),
         ("a_supervisor_killed_at_any_instruction_ends_what_is_pending", supervisor),
+        ("a_supervisor_killed_at_any_instruction_of_burying_who_had_cut_keeps_what_was_done", burying_cutter),
     ]);
 }
 
 const ITEMS: usize = 6;
+/// Items of two chunks.
+const TWICE: usize = 2 * ITEMS;
 
 forq::shareable! {
     struct Counts {
-        runs: [AtomicU32; ITEMS],
+        runs: [AtomicU32; TWICE],
+        /// Who ran each last.
+        by: [AtomicU32; TWICE],
     }
 }
 
 static COUNTS: OnceLock<Shared<Counts>> = OnceLock::new();
 
-fn counts() -> &'static [AtomicU32; ITEMS] {
-    &COUNTS.get_or_init(|| Shared::new(Counts { runs: [const { AtomicU32::new(0) }; ITEMS] }).unwrap()).runs
+fn counts() -> &'static [AtomicU32; TWICE] {
+    let zero = || [const { AtomicU32::new(0) }; TWICE];
+    &COUNTS.get_or_init(|| Shared::new(Counts { runs: zero(), by: zero() }).unwrap()).runs
+}
+
+fn forget() {
+    counts().iter().chain(&COUNTS.get().unwrap().by).for_each(|word| word.store(0, Ordering::Relaxed));
+}
+
+/// Who ran an item last; 0: nobody.
+fn who_ran(item: usize) -> u32 {
+    COUNTS.get().unwrap().by[item].load(Ordering::Relaxed)
+}
+
+fn note(item: u32) {
+    let counts = COUNTS.get().unwrap();
+    counts.by[item as usize].store(std::process::id(), Ordering::Relaxed);
+    counts.runs[item as usize].fetch_add(1, Ordering::Relaxed);
 }
 
 fn kill(tracee: &Tracee) {
@@ -55,7 +78,7 @@ fn worker_of(pool: &Pool, index: usize, before: u32) -> u32 {
 }
 
 fn task(&x: &u32) -> u32 {
-    COUNTS.get().unwrap().runs[x as usize].fetch_add(1, Ordering::Relaxed);
+    note(x);
     x + 100
 }
 
@@ -66,7 +89,7 @@ fn kill_worker<J>(pool: &Pool, stride: usize, begin: impl Fn() -> J, check: impl
     let (mut at, mut before, mut kills) = (first(), 0, 0);
     loop {
         let worker = worker_of(pool, 0, before);
-        counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
+        forget();
         let tracee = Tracee::attach(worker);
         let job = begin();
         let done = tracee.step(at);
@@ -114,7 +137,7 @@ fn worker_again() {
     let begin = || pool.batch().chunk_size(3).map_async(task, &INPUTS).unwrap();
     kill_worker(&pool, every(40), begin, |job: AsyncResult<[u32]>, at| {
         assert_eq!(job.get().unwrap(), [100, 101, 102, 103, 104, 105], "{at}");
-        let runs = counts().iter().map(|runs| runs.load(Ordering::Relaxed));
+        let runs = counts()[..ITEMS].iter().map(|runs| runs.load(Ordering::Relaxed));
         assert!(runs.clone().all(|runs| runs >= 1) && runs.sum::<u32>() <= ITEMS as u32 + 1, "{at}");
     });
 }
@@ -143,7 +166,7 @@ fn retiring() {
     let mut before = 0;
     loop {
         let worker = worker_of(&pool, 0, before);
-        counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
+        forget();
         let tracee = Tracee::attach(worker);
         let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
         let mut left = false;
@@ -177,7 +200,7 @@ fn stopped() {
     let (mut at, stride) = (first(), every(40));
     loop {
         let (stepped, other) = (worker_of(&pool, 0, 0), worker_of(&pool, 1, 0));
-        counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
+        forget();
         send(other, libc::SIGSTOP);
         let tracee = Tracee::attach(stepped);
         let first = pool.batch().chunk_size(1).map_async(task, &INPUTS[..2]).unwrap();
@@ -189,21 +212,91 @@ fn stopped() {
             let more = pool.batch().chunk_size(1).map(|x| x + 7, &[round, round + 1, round + 2]);
             assert_eq!(more.unwrap(), [round + 7, round + 8, round + 9], "{at}");
         }
-        if done == at {
-            tracee.release();
-        } else {
-            // It sleeps: stopped first.
-            tracee.request(libc::PTRACE_INTERRUPT);
-            assert!(tracee.stopped(Duration::from_secs(30)));
-            tracee.release();
-        }
+        let is_over = done < at;
+        let_go(tracee, is_over);
         check_once(&first.try_get().unwrap(), 0, at);
         assert_eq!(pool.map(|x| x + 1, &[1u8; 20]).unwrap(), [2; 20]);
-        if done < at {
+        if is_over {
             assert!(done > 1000, "that is no job");
-            assert_eq!(pool.statistics().replaced, 0);
             return;
         }
+        assert_eq!(pool.statistics().replaced, 0);
+        at += stride;
+    }
+}
+
+/// Lets a stepped process go on; one that sleeps is ended: with a step pending it could not be let go, it might die of that.
+fn let_go(tracee: Tracee, is_asleep: bool) {
+    if is_asleep {
+        kill(&tracee);
+    } else {
+        tracee.release();
+    }
+}
+
+/// Two workers at rest, the second of which is stopped: it is idle, for all that the first can see.
+fn stepped_and_stopped(pool: &Pool, before: u32) -> (u32, u32) {
+    let (stepped, other) = (worker_of(pool, 0, before), worker_of(pool, 1, 0));
+    forget();
+    send(other, libc::SIGSTOP);
+    eventually("it is stopped", || is_stopped(other));
+    (stepped, other)
+}
+
+const TWO_CHUNKS: [u32; TWICE] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+
+/// The first worker runs a chunk, and then another: stepped, it takes so long for an item that it cuts pieces off that one; since the other
+/// does not come, it takes them itself, and cuts them too.
+fn two_chunks(pool: &Pool) -> AsyncResult<[u32]> {
+    pool.batch().chunk_size(ITEMS).map_async(task, &TWO_CHUNKS).unwrap()
+}
+
+fn cutting() {
+    counts();
+    let pool = Pool::new(2).unwrap();
+    let (mut at, mut before, stride) = (first(), 0, every(40));
+    loop {
+        let (stepped, other) = stepped_and_stopped(&pool, before);
+        let tracee = Tracee::attach(stepped);
+        let job = two_chunks(&pool);
+        let done = tracee.step(at);
+        kill(&tracee);
+        send(other, libc::SIGCONT);
+        check_once(&job.try_get().unwrap(), 1, at);
+        progress();
+        if done < at {
+            println!("     {} kills in {done} instructions", (at - first()) / stride + 1);
+            assert!(done > 1000, "that is no job");
+            return;
+        }
+        (before, at) = (stepped, at + stride);
+    }
+}
+
+fn stopped_cutting() {
+    counts();
+    let pool = Pool::new(2).unwrap();
+    let (mut at, stride, mut shared) = (first(), every(40), 0);
+    loop {
+        let (stepped, other) = stepped_and_stopped(&pool, 0);
+        let tracee = Tracee::attach(stepped);
+        let job = two_chunks(&pool);
+        let done = tracee.step(at);
+        send(other, libc::SIGCONT);
+        eventually("the other has done what there is", || is_asleep(other));
+        if who_ran(ITEMS) == stepped && who_ran(TWICE - 1) == other {
+            shared += 1;
+        }
+        let is_over = done < at;
+        let_go(tracee, is_over);
+        check_once(&job.try_get().unwrap(), 0, at);
+        progress();
+        if is_over {
+            println!("     {} stops in {done} instructions", (at - first()) / stride + 1);
+            assert!(shared > 0, "no chunk was cut: this shows nothing");
+            return;
+        }
+        assert_eq!(pool.statistics().replaced, 0);
         at += stride;
     }
 }
@@ -228,6 +321,7 @@ fn supervisor() {
         eventually("it is under way", || !is_asleep(worker));
         let tracee = Tracee::attach(supervisor);
         send(worker, libc::SIGKILL);
+        eventually("it is dead", || !is_running(worker));
         let done = tracee.step(at);
         kill(&tracee);
         // Who asks is told at once; who sleeps, within 250 ms.
@@ -241,6 +335,45 @@ fn supervisor() {
         eventually("nobody is left", || !workers.iter().any(|&pid| pid != 0 && is_running(pid)));
         if done < at {
             println!("     {} kills in {done} instructions", at / stride + 1);
+            assert!(done > 1000, "that is no funeral");
+            return;
+        }
+        at += stride;
+    }
+}
+
+fn burying_cutter() {
+    counts();
+    let (mut at, stride) = (first(), every(300));
+    loop {
+        let pool = Pool::new(2).unwrap();
+        let workers = [worker_of(&pool, 0, 0), worker_of(&pool, 1, 0)];
+        forget();
+        let task = |&x: &u32| {
+            note(x);
+            // The first is done when the other worker has gone to sleep long ago; the others never.
+            std::thread::sleep(Duration::from_millis(if x == 0 { 3 } else { 1_000_000 }));
+            x + 100
+        };
+        let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
+        // The second half of what is left after the first item.
+        eventually("it has been cut", || who_ran(1) != 0 && who_ran(4) != 0);
+        let cutter = who_ran(1);
+        assert!(workers.contains(&cutter) && who_ran(4) != cutter);
+        let tracee = Tracee::attach(parent_of(cutter));
+        send(cutter, libc::SIGKILL);
+        eventually("it is dead", || !is_running(cutter));
+        let done = tracee.step(at);
+        kill(&tracee);
+        eventually("it is known", || job.ready());
+        let each = job.try_get().unwrap();
+        let lost = Err(TaskError::Signaled(libc::SIGKILL));
+        assert_eq!(each, [Ok(100), lost, lost, lost, lost, lost], "{at}");
+        drop(pool);
+        eventually("nobody is left", || !workers.iter().any(|&pid| is_running(pid)));
+        progress();
+        if done < at {
+            println!("     {} kills in {done} instructions", (at - first()) / stride + 1);
             assert!(done > 1000, "that is no funeral");
             return;
         }
