@@ -4,16 +4,17 @@
 //! each one. (All in one run would take longer than the watchdog lets a case.)
 //! Linux on x86_64 and aarch64: where processes cannot be stepped, nothing is shown, and said so.
 
+#[path = "pool_crash_points/supervisor.rs"]
+mod supervisor;
 mod support;
 #[path = "support/tracee.rs"]
 mod tracee;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use forq::{AsyncResult, Error, Pool, Shared, TaskError};
-use support::{eventually, is_asleep, is_running, is_stopped, progress, send};
+use forq::{AsyncResult, Pool, Shared, TaskError};
+use support::{eventually, is_asleep, is_stopped, progress, send};
 use tracee::{Tracee, every, first};
 
 fn main() {
@@ -25,8 +26,25 @@ fn main() {
         ("a_worker_stopped_at_any_instruction_takes_nothing_that_came_later", stopped),
         ("a_worker_killed_at_any_instruction_of_a_cut_or_of_taking_the_piece_costs_one_item", cutting),
         ("a_worker_stopped_at_any_instruction_of_a_cut_loses_nothing", stopped_cutting),
-        ("a_supervisor_killed_at_any_instruction_ends_what_is_pending", supervisor),
-        ("a_supervisor_killed_at_any_instruction_of_burying_who_had_cut_keeps_what_was_done", burying_cutter),
+        (
+            "a_supervisor_killed_at_any_instruction_of_burying_a_worker_ends_what_is_pending",
+            supervisor::burying,
+        ),
+        (
+            "a_supervisor_killed_at_any_instruction_of_burying_who_had_cut_keeps_what_was_done",
+            supervisor::burying_cutter,
+        ),
+        (
+            "a_supervisor_killed_at_any_instruction_of_replacing_a_worker_ends_what_is_pending",
+            supervisor::replacing,
+        ),
+        (
+            "a_supervisor_killed_at_any_instruction_of_stopping_items_ends_what_is_pending",
+            supervisor::condemning,
+        ),
+        ("a_supervisor_killed_at_any_instruction_of_a_cancel_lets_it_return", supervisor::cancelling),
+        ("a_supervisor_killed_at_any_instruction_of_a_close_lets_join_return", supervisor::closing),
+        ("a_supervisor_killed_at_any_instruction_of_a_terminate_lets_join_return", supervisor::terminating),
     ]);
 }
 
@@ -95,6 +113,7 @@ fn kill_worker<J>(pool: &Pool, stride: usize, begin: impl Fn() -> J, check: impl
         let done = tracee.step(at);
         kill(&tracee);
         check(job, at);
+        progress();
         kills += 1;
         if done < at {
             println!("     {kills} kills in {done} instructions");
@@ -169,17 +188,7 @@ fn retiring() {
         forget();
         let tracee = Tracee::attach(worker);
         let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
-        let mut left = false;
-        for _ in 0..at {
-            tracee.request(libc::PTRACE_SINGLESTEP);
-            let mut status = 0;
-            // SAFETY: a place for the result.
-            while unsafe { libc::waitpid(tracee.pid(), &mut status, libc::__WALL) } != tracee.pid() {}
-            if !libc::WIFSTOPPED(status) {
-                left = true;
-                break;
-            }
-        }
+        let left = tracee.step_to_end(at) < at;
         if !left {
             kill(&tracee);
         }
@@ -297,86 +306,6 @@ fn stopped_cutting() {
             return;
         }
         assert_eq!(pool.statistics().replaced, 0);
-        at += stride;
-    }
-}
-
-fn parent_of(pid: u32) -> u32 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap()
-}
-
-fn supervisor() {
-    let (mut at, stride) = (first(), every(300));
-    loop {
-        let pool = Pool::new(2).unwrap();
-        let worker = worker_of(&pool, 0, 0);
-        let forever = |_: &u8| -> u8 {
-            loop {
-                std::thread::sleep(Duration::from_secs(1000));
-            }
-        };
-        let supervisor = parent_of(worker);
-        let job = pool.batch().chunk_size(1).map_async(forever, &[0; 5]).unwrap();
-        eventually("it is under way", || !is_asleep(worker));
-        let tracee = Tracee::attach(supervisor);
-        send(worker, libc::SIGKILL);
-        eventually("it is dead", || !is_running(worker));
-        let done = tracee.step(at);
-        kill(&tracee);
-        // Who asks is told at once; who sleeps, within 250 ms.
-        eventually("it is known", || job.ready());
-        let each = job.try_get().unwrap();
-        assert!(each.iter().all(|item| *item == Err(TaskError::Signaled(libc::SIGKILL))), "{at}: {each:?}");
-        assert_eq!(pool.apply(|x| x + 1, &1u8), Err(Error::ChildLost), "{at}");
-        let workers: Vec<u32> =
-            (0..2).map(|index| pool.worker_statistics(index).unwrap().pid as u32).collect();
-        drop(pool);
-        eventually("nobody is left", || !workers.iter().any(|&pid| pid != 0 && is_running(pid)));
-        if done < at {
-            println!("     {} kills in {done} instructions", at / stride + 1);
-            assert!(done > 1000, "that is no funeral");
-            return;
-        }
-        at += stride;
-    }
-}
-
-fn burying_cutter() {
-    counts();
-    let (mut at, stride) = (first(), every(300));
-    loop {
-        let pool = Pool::new(2).unwrap();
-        let workers = [worker_of(&pool, 0, 0), worker_of(&pool, 1, 0)];
-        forget();
-        let task = |&x: &u32| {
-            note(x);
-            // The first is done when the other worker has gone to sleep long ago; the others never.
-            std::thread::sleep(Duration::from_millis(if x == 0 { 3 } else { 1_000_000 }));
-            x + 100
-        };
-        let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
-        // The second half of what is left after the first item.
-        eventually("it has been cut", || who_ran(1) != 0 && who_ran(4) != 0);
-        let cutter = who_ran(1);
-        assert!(workers.contains(&cutter) && who_ran(4) != cutter);
-        let tracee = Tracee::attach(parent_of(cutter));
-        send(cutter, libc::SIGKILL);
-        eventually("it is dead", || !is_running(cutter));
-        let done = tracee.step(at);
-        kill(&tracee);
-        eventually("it is known", || job.ready());
-        let each = job.try_get().unwrap();
-        let lost = Err(TaskError::Signaled(libc::SIGKILL));
-        assert_eq!(each, [Ok(100), lost, lost, lost, lost, lost], "{at}");
-        drop(pool);
-        eventually("nobody is left", || !workers.iter().any(|&pid| is_running(pid)));
-        progress();
-        if done < at {
-            println!("     {} kills in {done} instructions", (at - first()) / stride + 1);
-            assert!(done > 1000, "that is no funeral");
-            return;
-        }
         at += stride;
     }
 }

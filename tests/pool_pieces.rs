@@ -21,7 +21,6 @@ fn main() {
         ("a_job_may_be_cancelled_while_it_is_cut", cancelled),
         ("a_map_may_run_out_of_time_while_its_chunks_are_cut", out_of_time),
         ("items_over_their_time_cost_themselves_in_pieces_too", overdue),
-        ("a_job_whose_pieces_are_used_up_is_done_all_the_same", used_up),
     ]);
 }
 
@@ -105,9 +104,10 @@ fn chosen_size() {
     runs();
     forget();
     let pool = Pool::new(2).unwrap();
+    // The last piece ends long after what it was cut from.
     let task = |&x: &u32| {
         note(x);
-        nap(1000);
+        nap(if x == 199 { 50_000 } else { 1000 });
     };
     pool.batch().chunk_size(200).map(task, &inputs(200)).unwrap();
     let shares = shares(0..200);
@@ -355,23 +355,4 @@ fn overdue() {
         assert_eq!((*outcome, ran(x)), (expected, 1), "item {x}");
     }
     assert!(shares(0..120).len() >= 3, "nothing was cut: this shows nothing");
-}
-
-fn used_up() {
-    runs();
-    let pool = Pool::new(2).unwrap();
-    for _ in 0..3 {
-        forget();
-        // The rest always looks long, and never is: it is cut again and again.
-        let task = |&x: &u32| {
-            note(x);
-            if x % 8 == 0 {
-                nap(100);
-            }
-            x + 1
-        };
-        let outputs = pool.batch().chunk_size(COUNT / 2).map(task, &inputs(COUNT / 2)).unwrap();
-        assert!(outputs.iter().enumerate().all(|(x, &output)| output == x as u32 + 1));
-        assert!((0..COUNT / 2).all(|x| ran(x) == 1));
-    }
 }

@@ -175,3 +175,125 @@ impl Shared {
         self.control().idle.0[..words].iter().any(|word| word.load(Ordering::Relaxed) != 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::control::Memory;
+    use super::super::job::{Job, Layout};
+    use super::*;
+    use crate::sys::map::Mapping;
+
+    const COUNT: usize = 1000;
+    const CHUNK: usize = 300;
+    const WORKERS: usize = 2;
+    const GENERATION: u32 = 1;
+
+    unsafe fn nothing(_: &mut super::super::run::Run<'_>) {}
+
+    fn job() -> (Memory, Mapping, Shared, Fields) {
+        let memory = Memory::new(WORKERS).unwrap();
+        let arena = Mapping::reserved(1 << 20).unwrap();
+        // SAFETY: both are returned, and outlive it.
+        let shared = unsafe { Shared::new(&memory, &arena, WORKERS) };
+        let job = Job {
+            runner: nothing,
+            task: 0,
+            context: core::ptr::null(),
+            context_size: 0,
+            inputs: core::ptr::null(),
+            input_size: 0,
+            count: COUNT,
+            output_size: 0,
+            chunk_size: CHUNK,
+            has_statuses: false,
+            has_messages: false,
+            pure: false,
+            is_apply: false,
+        };
+        let fields = Layout::of(&job, WORKERS).unwrap().at(0);
+        // SAFETY: this test's own memory.
+        let (chunks, pieces) = unsafe { shared.words(&fields) }.split_at(fields.chunks as usize);
+        chunks.iter().for_each(|word| word.store(ChunkWord::untouched(GENERATION).0, Ordering::Relaxed));
+        pieces.iter().for_each(|word| word.store(ChunkWord::unused(GENERATION).0, Ordering::Relaxed));
+        (memory, arena, shared, fields)
+    }
+
+    /// The parts one after the other: their words' numbers and items.
+    fn parts(shared: &Shared, fields: &Fields) -> Vec<(u32, Range<usize>)> {
+        let (mut at, mut parts) = (0, Vec::new());
+        while at < COUNT {
+            // SAFETY: this test's own memory.
+            let (part, items) =
+                unsafe { (shared.part_at(0, fields, at).unwrap(), shared.part_from(0, fields, at)) };
+            // SAFETY: as above.
+            assert_eq!(unsafe { shared.items(0, fields, part) }, items);
+            assert!(items.start == at && items.end > at);
+            at = items.end;
+            parts.push((part, items));
+        }
+        parts
+    }
+
+    #[test]
+    fn parts_cover_all_items_once_however_they_are_cut() {
+        let (_memory, _arena, shared, fields) = job();
+        assert_eq!((fields.chunks, fields.pieces), (4, 96));
+        let set = |part: u32, stage| {
+            // SAFETY: this test's own memory.
+            let word = &unsafe { shared.words(&fields) }[part as usize];
+            word.store(ChunkWord::new(GENERATION, stage, false, 0, 0).0, Ordering::Relaxed);
+        };
+        // SAFETY: as above.
+        let is_all_done = || unsafe { shared.is_all_done(0, GENERATION, &fields) };
+        // SAFETY: as above.
+        let is_open = || unsafe { shared.is_open(0, GENERATION, &fields) };
+        assert_eq!(parts(&shared, &fields), [(0, 0..300), (1, 300..600), (2, 600..900), (3, 900..1000)]);
+        // A place that was written, by one who died before the exchange, is none.
+        shared.job(0).pieces_used.store(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        let cuts = unsafe { shared.cuts(&fields) };
+        cuts[0].store(450, Ordering::Relaxed);
+        assert_eq!(parts(&shared, &fields).len(), 4);
+        (0..4).for_each(|chunk| set(chunk, Stage::Done));
+        assert!(is_all_done() && !is_open());
+        let mut seed = 7u64;
+        let mut cut = 0;
+        loop {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let all = parts(&shared, &fields);
+            let (_, items) = &all[(seed >> 33) as usize % all.len()];
+            if items.len() < 2 {
+                continue;
+            }
+            let at = items.end - items.len() / 2;
+            // SAFETY: as above.
+            if !unsafe { shared.cut_off(0, GENERATION, &fields, at, false) } {
+                break;
+            }
+            cut += 1;
+            assert!(parts(&shared, &fields).iter().any(|(_, items)| items.start == at));
+            assert!(is_open() && !is_all_done(), "the new piece is free");
+            set(fields.chunks + cut, Stage::Done);
+            assert!(!is_open() && is_all_done());
+        }
+        assert_eq!(cut, 95, "all but the one that was lost");
+        assert_eq!(parts(&shared, &fields).len(), 4 + 95);
+    }
+
+    #[test]
+    fn a_job_that_is_cancelled_is_not_cut() {
+        let (_memory, _arena, shared, fields) = job();
+        // SAFETY: this test's own memory.
+        for word in unsafe { shared.words(&fields) } {
+            let stage = ChunkWord(word.load(Ordering::Relaxed)).stage();
+            let next = if stage == Stage::Unused { Stage::Void } else { Stage::Done };
+            word.store(ChunkWord::new(GENERATION, next, false, 0, 0).0, Ordering::Relaxed);
+        }
+        // SAFETY: as above.
+        unsafe {
+            assert!(!shared.cut_off(0, GENERATION, &fields, 250, false));
+            assert!(shared.is_all_done(0, GENERATION, &fields));
+        }
+        assert_eq!(parts(&shared, &fields).len(), 4);
+    }
+}
