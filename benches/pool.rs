@@ -101,6 +101,9 @@ fn tables() {
     if wanted("skew") {
         scheduling::skew(pool, rounds.min(3));
     }
+    if wanted("cluster") {
+        scheduling::cluster(pool, rounds.min(3));
+    }
     if wanted("memory") {
         memory::memory(pool);
     }

@@ -4,16 +4,17 @@
 //! each one. (All in one run would take longer than the watchdog lets a case.)
 //! Linux on x86_64 and aarch64: where processes cannot be stepped, nothing is shown, and said so.
 
+#[path = "pool_crash_points/supervisor.rs"]
+mod supervisor;
 mod support;
 #[path = "support/tracee.rs"]
 mod tracee;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use forq::{AsyncResult, Error, Pool, Shared, TaskError};
-use support::{eventually, is_asleep, is_running, send};
+use forq::{AsyncResult, Pool, Shared, TaskError};
+use support::{eventually, is_asleep, is_stopped, progress, send};
 use tracee::{Tracee, every, first};
 
 fn main() {
@@ -23,22 +24,62 @@ fn main() {
         ("a_worker_of_a_stream_killed_at_any_instruction_costs_one_item", stream),
         ("a_worker_killed_at_any_instruction_of_its_retirement_costs_nothing", retiring),
         ("a_worker_stopped_at_any_instruction_takes_nothing_that_came_later", stopped),
-        ("a_supervisor_killed_at_any_instruction_ends_what_is_pending", supervisor),
+        ("a_worker_killed_at_any_instruction_of_a_cut_or_of_taking_the_piece_costs_one_item", cutting),
+        ("a_worker_stopped_at_any_instruction_of_a_cut_loses_nothing", stopped_cutting),
+        (
+            "a_supervisor_killed_at_any_instruction_of_burying_a_worker_ends_what_is_pending",
+            supervisor::burying,
+        ),
+        (
+            "a_supervisor_killed_at_any_instruction_of_burying_who_had_cut_keeps_what_was_done",
+            supervisor::burying_cutter,
+        ),
+        (
+            "a_supervisor_killed_at_any_instruction_of_replacing_a_worker_ends_what_is_pending",
+            supervisor::replacing,
+        ),
+        (
+            "a_supervisor_killed_at_any_instruction_of_stopping_items_ends_what_is_pending",
+            supervisor::condemning,
+        ),
+        ("a_supervisor_killed_at_any_instruction_of_a_cancel_lets_it_return", supervisor::cancelling),
+        ("a_supervisor_killed_at_any_instruction_of_a_close_lets_join_return", supervisor::closing),
+        ("a_supervisor_killed_at_any_instruction_of_a_terminate_lets_join_return", supervisor::terminating),
     ]);
 }
 
 const ITEMS: usize = 6;
+/// Items of two chunks.
+const TWICE: usize = 2 * ITEMS;
 
 forq::shareable! {
     struct Counts {
-        runs: [AtomicU32; ITEMS],
+        runs: [AtomicU32; TWICE],
+        /// Who ran each last.
+        by: [AtomicU32; TWICE],
     }
 }
 
 static COUNTS: OnceLock<Shared<Counts>> = OnceLock::new();
 
-fn counts() -> &'static [AtomicU32; ITEMS] {
-    &COUNTS.get_or_init(|| Shared::new(Counts { runs: [const { AtomicU32::new(0) }; ITEMS] }).unwrap()).runs
+fn counts() -> &'static [AtomicU32; TWICE] {
+    let zero = || [const { AtomicU32::new(0) }; TWICE];
+    &COUNTS.get_or_init(|| Shared::new(Counts { runs: zero(), by: zero() }).unwrap()).runs
+}
+
+fn forget() {
+    counts().iter().chain(&COUNTS.get().unwrap().by).for_each(|word| word.store(0, Ordering::Relaxed));
+}
+
+/// Who ran an item last; 0: nobody.
+fn who_ran(item: usize) -> u32 {
+    COUNTS.get().unwrap().by[item].load(Ordering::Relaxed)
+}
+
+fn note(item: u32) {
+    let counts = COUNTS.get().unwrap();
+    counts.by[item as usize].store(std::process::id(), Ordering::Relaxed);
+    counts.runs[item as usize].fetch_add(1, Ordering::Relaxed);
 }
 
 fn kill(tracee: &Tracee) {
@@ -55,7 +96,7 @@ fn worker_of(pool: &Pool, index: usize, before: u32) -> u32 {
 }
 
 fn task(&x: &u32) -> u32 {
-    COUNTS.get().unwrap().runs[x as usize].fetch_add(1, Ordering::Relaxed);
+    note(x);
     x + 100
 }
 
@@ -66,12 +107,13 @@ fn kill_worker<J>(pool: &Pool, stride: usize, begin: impl Fn() -> J, check: impl
     let (mut at, mut before, mut kills) = (first(), 0, 0);
     loop {
         let worker = worker_of(pool, 0, before);
-        counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
+        forget();
         let tracee = Tracee::attach(worker);
         let job = begin();
         let done = tracee.step(at);
         kill(&tracee);
         check(job, at);
+        progress();
         kills += 1;
         if done < at {
             println!("     {kills} kills in {done} instructions");
@@ -114,7 +156,7 @@ fn worker_again() {
     let begin = || pool.batch().chunk_size(3).map_async(task, &INPUTS).unwrap();
     kill_worker(&pool, every(40), begin, |job: AsyncResult<[u32]>, at| {
         assert_eq!(job.get().unwrap(), [100, 101, 102, 103, 104, 105], "{at}");
-        let runs = counts().iter().map(|runs| runs.load(Ordering::Relaxed));
+        let runs = counts()[..ITEMS].iter().map(|runs| runs.load(Ordering::Relaxed));
         assert!(runs.clone().all(|runs| runs >= 1) && runs.sum::<u32>() <= ITEMS as u32 + 1, "{at}");
     });
 }
@@ -143,20 +185,10 @@ fn retiring() {
     let mut before = 0;
     loop {
         let worker = worker_of(&pool, 0, before);
-        counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
+        forget();
         let tracee = Tracee::attach(worker);
         let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
-        let mut left = false;
-        for _ in 0..at {
-            tracee.request(libc::PTRACE_SINGLESTEP);
-            let mut status = 0;
-            // SAFETY: a place for the result.
-            while unsafe { libc::waitpid(tracee.pid(), &mut status, libc::__WALL) } != tracee.pid() {}
-            if !libc::WIFSTOPPED(status) {
-                left = true;
-                break;
-            }
-        }
+        let left = tracee.step_to_end(at) < at;
         if !left {
             kill(&tracee);
         }
@@ -177,7 +209,7 @@ fn stopped() {
     let (mut at, stride) = (first(), every(40));
     loop {
         let (stepped, other) = (worker_of(&pool, 0, 0), worker_of(&pool, 1, 0));
-        counts().iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
+        forget();
         send(other, libc::SIGSTOP);
         let tracee = Tracee::attach(stepped);
         let first = pool.batch().chunk_size(1).map_async(task, &INPUTS[..2]).unwrap();
@@ -189,61 +221,91 @@ fn stopped() {
             let more = pool.batch().chunk_size(1).map(|x| x + 7, &[round, round + 1, round + 2]);
             assert_eq!(more.unwrap(), [round + 7, round + 8, round + 9], "{at}");
         }
-        if done == at {
-            tracee.release();
-        } else {
-            // It sleeps: stopped first.
-            tracee.request(libc::PTRACE_INTERRUPT);
-            assert!(tracee.stopped(Duration::from_secs(30)));
-            tracee.release();
-        }
+        let is_over = done < at;
+        let_go(tracee, is_over);
         check_once(&first.try_get().unwrap(), 0, at);
         assert_eq!(pool.map(|x| x + 1, &[1u8; 20]).unwrap(), [2; 20]);
-        if done < at {
+        if is_over {
             assert!(done > 1000, "that is no job");
-            assert_eq!(pool.statistics().replaced, 0);
             return;
         }
+        assert_eq!(pool.statistics().replaced, 0);
         at += stride;
     }
 }
 
-fn parent_of(pid: u32) -> u32 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap()
+/// Lets a stepped process go on; one that sleeps is ended: with a step pending it could not be let go, it might die of that.
+fn let_go(tracee: Tracee, is_asleep: bool) {
+    if is_asleep {
+        kill(&tracee);
+    } else {
+        tracee.release();
+    }
 }
 
-fn supervisor() {
-    let (mut at, stride) = (first(), every(300));
+/// Two workers at rest, the second of which is stopped: it is idle, for all that the first can see.
+fn stepped_and_stopped(pool: &Pool, before: u32) -> (u32, u32) {
+    let (stepped, other) = (worker_of(pool, 0, before), worker_of(pool, 1, 0));
+    forget();
+    send(other, libc::SIGSTOP);
+    eventually("it is stopped", || is_stopped(other));
+    (stepped, other)
+}
+
+const TWO_CHUNKS: [u32; TWICE] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+
+/// The first worker runs a chunk, and then another: stepped, it takes so long for an item that it cuts pieces off that one; since the other
+/// does not come, it takes them itself, and cuts them too.
+fn two_chunks(pool: &Pool) -> AsyncResult<[u32]> {
+    pool.batch().chunk_size(ITEMS).map_async(task, &TWO_CHUNKS).unwrap()
+}
+
+fn cutting() {
+    counts();
+    let pool = Pool::new(2).unwrap();
+    let (mut at, mut before, stride) = (first(), 0, every(40));
     loop {
-        let pool = Pool::new(2).unwrap();
-        let worker = worker_of(&pool, 0, 0);
-        let forever = |_: &u8| -> u8 {
-            loop {
-                std::thread::sleep(Duration::from_secs(1000));
-            }
-        };
-        let supervisor = parent_of(worker);
-        let job = pool.batch().chunk_size(1).map_async(forever, &[0; 5]).unwrap();
-        eventually("it is under way", || !is_asleep(worker));
-        let tracee = Tracee::attach(supervisor);
-        send(worker, libc::SIGKILL);
+        let (stepped, other) = stepped_and_stopped(&pool, before);
+        let tracee = Tracee::attach(stepped);
+        let job = two_chunks(&pool);
         let done = tracee.step(at);
         kill(&tracee);
-        // Who asks is told at once; who sleeps, within 250 ms.
-        eventually("it is known", || job.ready());
-        let each = job.try_get().unwrap();
-        assert!(each.iter().all(|item| *item == Err(TaskError::Signaled(libc::SIGKILL))), "{at}: {each:?}");
-        assert_eq!(pool.apply(|x| x + 1, &1u8), Err(Error::ChildLost), "{at}");
-        let workers: Vec<u32> =
-            (0..2).map(|index| pool.worker_statistics(index).unwrap().pid as u32).collect();
-        drop(pool);
-        eventually("nobody is left", || !workers.iter().any(|&pid| pid != 0 && is_running(pid)));
+        send(other, libc::SIGCONT);
+        check_once(&job.try_get().unwrap(), 1, at);
+        progress();
         if done < at {
-            println!("     {} kills in {done} instructions", at / stride + 1);
-            assert!(done > 1000, "that is no funeral");
+            println!("     {} kills in {done} instructions", (at - first()) / stride + 1);
+            assert!(done > 1000, "that is no job");
             return;
         }
+        (before, at) = (stepped, at + stride);
+    }
+}
+
+fn stopped_cutting() {
+    counts();
+    let pool = Pool::new(2).unwrap();
+    let (mut at, stride, mut shared) = (first(), every(40), 0);
+    loop {
+        let (stepped, other) = stepped_and_stopped(&pool, 0);
+        let tracee = Tracee::attach(stepped);
+        let job = two_chunks(&pool);
+        let done = tracee.step(at);
+        send(other, libc::SIGCONT);
+        eventually("the other has done what there is", || is_asleep(other));
+        if who_ran(ITEMS) == stepped && who_ran(TWICE - 1) == other {
+            shared += 1;
+        }
+        let is_over = done < at;
+        let_go(tracee, is_over);
+        check_once(&job.try_get().unwrap(), 0, at);
+        progress();
+        if is_over {
+            println!("     {} stops in {done} instructions", (at - first()) / stride + 1);
+            assert!(shared > 0, "no chunk was cut: this shows nothing");
+            return;
+        }
+        assert_eq!(pool.statistics().replaced, 0);
         at += stride;
     }
 }

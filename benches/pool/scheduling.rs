@@ -116,6 +116,45 @@ pub(crate) fn skew(pool: &Pool, rounds: usize) {
     }
 }
 
+/// 200 long items side by side among 10^6 tiny ones, all in one chunk of the default size: beside the best possible, and beside chunks of
+/// one item.
+pub(crate) fn cluster(pool: &Pool, rounds: usize) {
+    const LONG: usize = 200;
+    let nap = |&millis: &u64| {
+        if millis > 0 {
+            std::thread::sleep(Duration::from_millis(millis));
+        }
+        millis
+    };
+    println!(
+        "\n{LONG} neighbours of 10 ms among 10^6 tiny items, 2 workers: medians of {rounds} paired rounds"
+    );
+    // The middle of a chunk of 245 is in the middle of the cluster.
+    for (name, at) in [("first", 0), ("in the middle", 245 * 2040 + 22), ("last", MILLION - LONG)] {
+        let mut items = vec![0; MILLION];
+        items[at..at + LONG].fill(10);
+        let (mut own, mut ones, mut least) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let started = Instant::now();
+            pool.map(nap, &items).expect("a map");
+            own.push(started.elapsed().as_secs_f64());
+            let started = Instant::now();
+            pool.batch().chunk_size(1).map(nap, &items).expect("a map");
+            ones.push(started.elapsed().as_secs_f64());
+            // Half of the naps, as long as they are here.
+            let started = Instant::now();
+            items[at..at + LONG / 2].iter().for_each(|item| _ = nap(item));
+            least.push(started.elapsed().as_secs_f64());
+        }
+        println!(
+            "  {name:<14} {:.3} s; best possible {:.3}, chunks of 1 {:.3}",
+            median(&own),
+            median(&least),
+            median(&ones)
+        );
+    }
+}
+
 /// How long two workers take that each begin the next item when they are free.
 fn list_scheduling(durations: impl Iterator<Item = f64>) -> f64 {
     let ends = durations.fold([0.0f64; 2], |[sooner, later], duration| {

@@ -38,7 +38,7 @@ unsafe fn run(run: &mut Run<'_>) {
     let [context_size, input_size, output_size] = run.sizes();
     let null = core::ptr::null();
     let context = if context_size == 0 { null } else { run.context().cast() };
-    let (mut item, end) = (run.range.start, run.range.end);
+    let mut item = run.range().start;
     // Taken once: see `Plain`. What has no size is NULL there as here.
     let (inputs, outputs) = (run.input(0), run.output(0));
     let call = |item: usize| {
@@ -52,5 +52,5 @@ unsafe fn run(run: &mut Run<'_>) {
         unsafe { task(input, output, context) }
     };
     // C functions do not panic.
-    each_until_panic(run, &mut item, end, &call);
+    each_until_panic(run, &mut item, &call);
 }

@@ -88,7 +88,7 @@ where
             let context = core::slice::from_raw_parts(run.context().cast::<C>(), run.context_length::<C>());
             (conjure::<F>(), context)
         };
-        let range = run.range.clone();
+        let range = run.range();
         // SAFETY: the chunk's items: inputs that only the host has written, outputs that are this worker's.
         let (inputs, outputs) = unsafe {
             let inputs = run.input(range.start).cast::<I>();
@@ -126,34 +126,30 @@ fn caught(function: impl FnOnce()) -> bool {
 /// Runs `function`, which returns an item's code, for each item that is to be run; a panic is the item's failure.
 #[inline(always)]
 pub(super) fn each_item(run: &mut Run<'_>, function: impl Fn(usize) -> i32) {
-    let mut item = run.range.start;
-    let end = run.range.end;
-    while item < end {
+    let mut item = run.range().start;
+    while item < run.range().end {
         #[cfg(feature = "std")]
         {
             let said = crate::process::caught_telling(
-                || each_until_panic(run, &mut item, end, &function),
+                || each_until_panic(run, &mut item, &function),
                 |text| PanicMessage::new(text.unwrap_or_default().as_bytes()),
             );
             if let Err(message) = said {
                 run.note_panic(item, &message);
                 run.end(item, PANICKED);
                 item += 1;
+                share(run, item);
             }
         }
         #[cfg(not(feature = "std"))]
-        each_until_panic(run, &mut item, end, &function);
+        each_until_panic(run, &mut item, &function);
     }
 }
 
 /// Runs items from `item` on; after a panic that is the one that did it.
 #[inline(always)]
-pub(super) fn each_until_panic(
-    run: &mut Run<'_>,
-    item: &mut usize,
-    end: usize,
-    function: &impl Fn(usize) -> i32,
-) {
+pub(super) fn each_until_panic(run: &mut Run<'_>, item: &mut usize, function: &impl Fn(usize) -> i32) {
+    let mut end = run.range().end;
     if let Some(plain) = run.plain() {
         while *item < end {
             plain.begin(*item);
@@ -164,12 +160,25 @@ pub(super) fn each_until_panic(
                 run.end_failed(*item - 1, code);
                 break;
             }
+            if plain.is_all_claimed() {
+                run.share(*item);
+                end = run.range().end;
+            }
         }
     }
-    while *item < end {
+    while *item < run.range().end {
         run.begin(*item);
         let code = function(*item);
         run.end(*item, code);
         *item += 1;
+        share(run, *item);
+    }
+}
+
+/// Leaves some of what is left to others, if they have nothing to do.
+#[inline(always)]
+fn share(run: &mut Run<'_>, next: usize) {
+    if run.is_all_claimed() {
+        run.share(next);
     }
 }

@@ -14,7 +14,7 @@ use crate::sys::atomic::Ordering;
 /// Results on their way out, in order: how far they are, and what is known of those that are out.
 #[derive(Default)]
 pub(super) struct Collection {
-    /// Chunks before this one are out.
+    /// Items before this one are out: the first of a chunk or of a [piece](super::piece).
     next: usize,
     /// Items that are OK and not yet copied, in one piece.
     good: Range<usize>,
@@ -34,18 +34,15 @@ impl Host {
         out: &mut Collection,
     ) -> usize {
         let from = out.next;
-        while let Some(word) = self.words(ticket).get(out.next) {
-            // Acquire: pairs with the exchange to done, which nobody changes any more.
-            let word = ChunkWord(word.load(Ordering::Acquire));
-            if word.stage() != Stage::Done {
-                break;
-            }
-            // SAFETY: by contract; the chunk is done. All its items have a status of their own.
-            unsafe { self.collect_chunk(sink, ticket, word, TaskStatus::CANCELLED, out) };
+        while let Some((word, items)) = self.next_part(ticket, out)
+            && word.stage() == Stage::Done
+        {
+            // SAFETY: by contract; it is done. All its items have a status of their own.
+            unsafe { self.collect_part(sink, ticket, (word, items), TaskStatus::CANCELLED, out) };
         }
         // SAFETY: by contract.
         unsafe { self.copy_out(sink, &ticket.fields, core::mem::take(&mut out.good)) };
-        (out.next - from) * ticket.fields.chunk_size * ticket.fields.output_size
+        (out.next - from) * ticket.fields.output_size
     }
 
     /// Copies out what is done and not yet out, and says of each item how it ended: of those that were not done, `rest`.
@@ -59,31 +56,45 @@ impl Host {
         rest: TaskStatus,
         mut out: Collection,
     ) -> Tally {
-        while let Some(word) = self.words(ticket).get(out.next) {
-            let word = ChunkWord(word.load(Ordering::Acquire));
+        while let Some(part) = self.next_part(ticket, &out) {
             // SAFETY: by contract.
-            unsafe { self.collect_chunk(sink, ticket, word, rest, &mut out) };
+            unsafe { self.collect_part(sink, ticket, part, rest, &mut out) };
         }
         // SAFETY: by contract.
         unsafe { self.copy_out(sink, &ticket.fields, out.good) };
         out.tally
     }
 
-    /// The next chunk, whose word is this.
+    /// The chunk or piece that is to go out next: its word, and its items if it is done or cancelled; `None`: all are out.
+    fn next_part(&self, ticket: &Ticket, out: &Collection) -> Option<(ChunkWord, Range<usize>)> {
+        let (index, fields) = (ticket.index, &ticket.fields);
+        if out.next >= fields.count {
+            return None;
+        }
+        // SAFETY: the job is ours until it is withdrawn.
+        let part = unsafe { self.shared.part_at(index, fields, out.next) };
+        let word = part.and_then(|part| self.words(ticket).get(part as usize));
+        // Acquire: pairs with the exchange to done, which nobody changes any more: what was cut off is seen. (There is no word only if
+        // somebody has written over them.)
+        let word = word.map_or(ChunkWord(0), |word| ChunkWord(word.load(Ordering::Acquire)));
+        // SAFETY: as above.
+        Some((word, unsafe { self.shared.part_from(index, fields, out.next) }))
+    }
+
+    /// The next chunk or piece, whose word and items these are.
     ///
     /// # Safety
     /// As [`Host::collect`], for this chunk.
-    unsafe fn collect_chunk(
+    unsafe fn collect_part(
         &self,
         sink: &mut Sink<'_>,
         ticket: &Ticket,
-        word: ChunkWord,
+        (word, items): (ChunkWord, Range<usize>),
         rest: TaskStatus,
         out: &mut Collection,
     ) {
         let fields = &ticket.fields;
-        let items = fields.chunk(out.next as u32);
-        out.next += 1;
+        out.next = items.end;
         let done = match word.stage() {
             Stage::Done => items.end,
             _ => items.start + (word.start() as usize).min(items.len()),

@@ -113,6 +113,11 @@ pub(super) struct Job {
     pub(super) tail: AtomicU32,
     /// Of a stream: a chunk may be free that the order has passed. By the supervisor and workers.
     pub(super) stray: AtomicU32,
+    /// Nothing is left to claim: said by the worker that took the last, or found none; taken back by one that leaves a
+    /// [piece](super::piece). Only a hint.
+    pub(super) all_claimed: AtomicU32,
+    /// Pieces that workers have begun to cut off; more than there are means all.
+    pub(super) pieces_used: AtomicU32,
 }
 
 /// What a job is. Offsets are into the arena; the addresses are those of functions, the same in all processes.
@@ -128,6 +133,8 @@ pub(super) struct Fields {
     pub(super) outputs: usize,
     pub(super) output_size: usize,
     pub(super) words: usize,
+    /// Where [pieces](super::piece) begin.
+    pub(super) cuts: usize,
     pub(super) statuses: usize,
     /// Where messages of panics go; see [`message`](super::message).
     pub(super) messages: usize,
@@ -139,6 +146,8 @@ pub(super) struct Fields {
     pub(super) count: usize,
     pub(super) chunk_size: usize,
     pub(super) chunks: u32,
+    /// Pieces that there is room for; their words stand behind those of the chunks.
+    pub(super) pieces: u32,
     /// A chunk may run twice: items are not announced in the first run.
     pub(super) pure: bool,
 }
@@ -150,7 +159,7 @@ impl Fields {
 
     /// The items of a chunk.
     pub(super) fn chunk(&self, chunk: u32) -> core::ops::Range<usize> {
-        let first = chunk as usize * self.chunk_size;
+        let first = (chunk as usize * self.chunk_size).min(self.count);
         first..(first + self.chunk_size).min(self.count)
     }
 }
@@ -174,10 +183,18 @@ impl Job {
     }
 
     /// Whether there may be chunks that nobody has claimed.
-    pub(super) fn is_open(&self, fields: &Fields) -> bool {
+    pub(super) fn has_chunks(&self, fields: &Fields) -> bool {
         let at = Pair(self.hint.0.load(Ordering::SeqCst)).low();
         let tail = self.tail.load(Ordering::SeqCst);
         at != tail || (fields.is_stream() && self.stray.load(Ordering::SeqCst) != 0)
+    }
+
+    /// Says that nothing is left to claim: who has much left to do may cut a piece off.
+    pub(super) fn note_all_claimed(&self, fields: &Fields) {
+        // Relaxed: only a hint. Jobs without pieces do not touch it.
+        if fields.pieces > 0 && self.all_claimed.load(Ordering::Relaxed) == 0 {
+            self.all_claimed.store(1, Ordering::Relaxed);
+        }
     }
 
     /// Wakes the host's threads that wait for the job.

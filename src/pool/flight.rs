@@ -171,9 +171,13 @@ impl Host {
             if job.context_size > 0 {
                 job.context.copy_to_nonoverlapping(shared.arena(fields.context), job.context_size);
             }
-            for word in shared.words(fields) {
-                word.store(ChunkWord::untouched(ticket.generation).0, Ordering::Relaxed);
-            }
+            let (chunks, pieces) = shared.words(fields).split_at(fields.chunks as usize);
+            chunks
+                .iter()
+                .for_each(|word| word.store(ChunkWord::untouched(ticket.generation).0, Ordering::Relaxed));
+            pieces
+                .iter()
+                .for_each(|word| word.store(ChunkWord::unused(ticket.generation).0, Ordering::Relaxed));
         }
     }
 
@@ -229,6 +233,8 @@ impl Host {
         job.busy_ns.store(0, Ordering::Relaxed);
         job.tail.store(0, Ordering::Relaxed);
         job.stray.store(0, Ordering::Relaxed);
+        job.all_claimed.store(0, Ordering::Relaxed);
+        job.pieces_used.store(0, Ordering::Relaxed);
         // Release: who sees the generation sees all of the job.
         job.generation.store(ticket.generation, Ordering::Release);
     }
@@ -312,8 +318,8 @@ impl Host {
         (stopped, TaskStatus::CANCELLED)
     }
 
-    /// Gives every chunk that is not done a word that no worker can commit over: whether there was any, and whether
-    /// any is in a worker's hands.
+    /// Gives every chunk that is not done a word that no worker can commit over, and lets none cut off another piece: whether there was any, and
+    /// whether any is in a worker's hands.
     fn condemn(&self, ticket: &Ticket) -> (bool, bool) {
         let (mut any, mut in_hand) = (false, false);
         for word in self.words(ticket) {
@@ -322,14 +328,15 @@ impl Host {
                 let next = match seen.stage() {
                     Stage::Free => Stage::Cancelled,
                     Stage::Claimed => Stage::Condemned,
+                    Stage::Unused => Stage::Void,
                     Stage::Condemned => {
                         in_hand = true;
                         break;
                     }
-                    Stage::Done | Stage::Cancelled => break,
+                    Stage::Done | Stage::Cancelled | Stage::Void => break,
                 };
                 if Shared::exchange(word, seen, seen.with_stage(next)) {
-                    any = true;
+                    any |= next != Stage::Void;
                     in_hand |= next == Stage::Condemned;
                     break;
                 }
@@ -351,7 +358,8 @@ impl Host {
             // done by now stays done.
             let slot = self.shared.worker(seen.worker().min(self.shared.workers));
             let item = ItemWord(slot.item.load(Ordering::Acquire));
-            let items = ticket.fields.chunk(chunk as u32);
+            // SAFETY: the job is ours until it is withdrawn.
+            let items = unsafe { self.shared.items(ticket.index, &ticket.fields, chunk as u32) };
             let on = (item.index() as usize).clamp(items.start, items.end);
             let done = (on - items.start) as u32;
             let left =

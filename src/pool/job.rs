@@ -2,6 +2,7 @@
 
 use super::control::Fields;
 use super::message;
+use super::piece;
 use super::run::Runner;
 use super::status::{TaskError, TaskStatus};
 use crate::error::{Error, Result};
@@ -116,11 +117,11 @@ impl Layout {
             size => size.min(job.count),
         };
         let chunks = job.count.div_ceil(chunk_size.max(1));
-        if u32::try_from(chunk_size).is_err() || chunks >= u32::MAX as usize {
+        let pieces = piece::count_for(job.count, chunks, workers);
+        if u32::try_from(chunk_size).is_err() || chunks + pieces >= u32::MAX as usize {
             return Err(Error::InvalidArgument);
         }
-        let has_statuses = job.has_statuses;
-        Self::place(job, chunk_size, chunks, 0, has_statuses)
+        Self::place(job, chunk_size, [chunks, pieces], 0, job.has_statuses)
     }
 
     /// Of a stream with so many slots: each is a chunk of one item.
@@ -130,16 +131,23 @@ impl Layout {
             .and_then(u32::checked_next_power_of_two)
             .filter(|&ring| ring < 1 << 31)
             .ok_or(Error::InvalidArgument)?;
-        Self::place(job, 1, job.count, ring, true)
+        Self::place(job, 1, [job.count, 0], ring, true)
     }
 
-    fn place(job: &Job, chunk_size: usize, chunks: usize, ring: u32, has_statuses: bool) -> Result<Self> {
+    fn place(
+        job: &Job,
+        chunk_size: usize,
+        [chunks, pieces]: [usize; 2],
+        ring: u32,
+        has_statuses: bool,
+    ) -> Result<Self> {
         let mut places = Places { end: 0 };
         let message_count = if job.has_messages { message::count_for(job.count, ring != 0) } else { 0 };
         let fields = Fields {
             runner: job.runner as usize,
             task: job.task,
-            words: places.place(size_of::<AtomicU64>(), chunks)?,
+            words: places.place(size_of::<AtomicU64>(), chunks + pieces)?,
+            cuts: places.place(size_of::<AtomicU64>(), pieces)?,
             order: places.place(size_of::<AtomicU32>(), ring as usize)?,
             ring,
             messages: places.place(message::size_of_table(message_count), 1)?,
@@ -154,6 +162,7 @@ impl Layout {
             count: job.count,
             chunk_size,
             chunks: chunks as u32,
+            pieces: pieces as u32,
             pure: job.pure,
         };
         let mut needed = fields.statuses;
@@ -168,6 +177,7 @@ impl Layout {
         let fields = &mut self.fields;
         for part in [
             &mut fields.words,
+            &mut fields.cuts,
             &mut fields.order,
             &mut fields.messages,
             &mut fields.context,

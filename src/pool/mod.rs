@@ -28,6 +28,7 @@ mod imap;
 pub(crate) mod job;
 mod message;
 mod overdue;
+mod piece;
 mod recruit;
 pub(crate) mod result;
 mod run;

@@ -6,94 +6,126 @@ use super::control::{Fields, Shared};
 use super::status::{FAILED, TaskStatus};
 use super::word::{ItemWord, Turn};
 use super::worker::leave;
-use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::{clock, fork, thread};
 
 /// Runs the items of a chunk: one function for C tasks, one for each Rust closure.
 pub(crate) type Runner = unsafe fn(&mut Run<'_>);
 
+/// What is left of a job's chunk must take so long, in nanoseconds, by what it took until now, and that must have been so long, for half of it
+/// to be left to others.
+const WORTH_SHARING: u64 = 50_000;
+
+/// The job that a worker serves: its intent names it.
+#[derive(Clone, Copy)]
+pub(super) struct Served<'a> {
+    pub(super) index: usize,
+    pub(super) generation: u32,
+    pub(super) fields: &'a Fields,
+}
+
+/// What a worker has claimed: a chunk, or a piece of one.
+pub(super) struct Part {
+    /// All its items; of those that it will run, none before `range` and none after.
+    pub(super) items: Range<usize>,
+    pub(super) range: Range<usize>,
+    pub(super) dirty: bool,
+    /// When it was claimed.
+    pub(super) since: u64,
+}
+
 /// A chunk that is being run.
 pub(crate) struct Run<'a> {
     shared: &'a Shared,
-    fields: &'a Fields,
+    job: Served<'a>,
     item: &'a AtomicU64,
+    /// Whether nothing of the job is left to claim.
+    all_claimed: &'a AtomicU32,
     /// Where items have a time limit: the worker's turn, and when it began.
     timed: Option<(&'a AtomicU64, &'a AtomicU64)>,
     /// What every fork wipes: a task that forks and returns twice must not complete twice.
     forked: &'a AtomicU64,
     generation: u64,
-    chunk: Range<usize>,
-    /// The items that are still to be run.
-    pub(super) range: Range<usize>,
-    dirty: bool,
+    part: Part,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn new(
         shared: &'a Shared,
-        fields: &'a Fields,
+        job: Served<'a>,
         item: &'a AtomicU64,
         timed: Option<(&'a AtomicU64, &'a AtomicU64)>,
-        chunk: Range<usize>,
-        range: Range<usize>,
-        dirty: bool,
+        part: Part,
     ) -> Self {
         let forked = thread::generation_word();
         let generation = forked.load(Ordering::Relaxed);
-        Self { shared, fields, item, timed, forked, generation, chunk, range, dirty }
+        let all_claimed = &shared.job(job.index).all_claimed;
+        Self { shared, job, item, all_claimed, timed, forked, generation, part }
     }
 
-    pub(super) fn is_dirty(&self) -> bool {
-        self.dirty
+    /// What is left of what was claimed, when it has been run.
+    pub(super) fn into_part(self) -> Part {
+        self.part
+    }
+
+    /// The items that are to be run; fewer if some have been [left to others](Run::share).
+    #[inline(always)]
+    pub(super) fn range(&self) -> Range<usize> {
+        self.part.range.clone()
     }
 
     /// Whether items need not be announced: nobody has died in this chunk before, and items have no time limit.
     pub(super) fn may_run_twice(&self) -> bool {
-        self.fields.pure && !self.dirty && self.timed.is_none()
+        self.job.fields.pure && !self.part.dirty && self.timed.is_none()
     }
 
     #[cfg(feature = "capi")]
     pub(super) fn task(&self) -> usize {
-        self.fields.task
+        self.job.fields.task
     }
 
     /// Bytes of the context, of an input, of an output.
     #[cfg(feature = "capi")]
     pub(super) fn sizes(&self) -> [usize; 3] {
-        [self.fields.context_size, self.fields.input_size, self.fields.output_size]
+        [self.job.fields.context_size, self.job.fields.input_size, self.job.fields.output_size]
     }
 
     pub(super) fn context(&self) -> *const u8 {
-        self.shared.arena(self.fields.context)
+        self.shared.arena(self.job.fields.context)
     }
 
     /// How many values of a type the context is; of no size, none.
     pub(super) fn context_length<C>(&self) -> usize {
-        self.fields.context_size.checked_div(size_of::<C>()).unwrap_or(0)
+        self.job.fields.context_size.checked_div(size_of::<C>()).unwrap_or(0)
     }
 
     #[inline(always)]
     pub(super) fn input(&self, item: usize) -> *const u8 {
-        self.shared.arena(self.fields.inputs).wrapping_add(item * self.fields.input_size)
+        self.shared.arena(self.job.fields.inputs).wrapping_add(item * self.job.fields.input_size)
     }
 
     #[inline(always)]
     pub(super) fn output(&self, item: usize) -> *mut u8 {
-        self.shared.arena(self.fields.outputs).wrapping_add(item * self.fields.output_size)
+        self.shared.arena(self.job.fields.outputs).wrapping_add(item * self.job.fields.output_size)
     }
 
     /// How items are announced while none was other than OK and none has a time limit; see [`Plain`].
     #[inline(always)]
     pub(super) fn plain(&self) -> Option<Plain<'a>> {
-        let plain = Plain { item: self.item, forked: self.forked, generation: self.generation };
-        (!self.dirty && self.timed.is_none()).then_some(plain)
+        let plain = Plain {
+            item: self.item,
+            all_claimed: self.all_claimed,
+            forked: self.forked,
+            generation: self.generation,
+        };
+        (!self.part.dirty && self.timed.is_none()).then_some(plain)
     }
 
     /// Says which item is run next: should its worker die, it is known which one did it.
     #[inline(always)]
     pub(super) fn begin(&self, item: usize) {
         // Release: who reads it finds all earlier outputs written.
-        self.item.store(ItemWord::new(item as u64, true, self.dirty).0, Ordering::Release);
+        self.item.store(ItemWord::new(item as u64, true, self.part.dirty).0, Ordering::Release);
         if let Some((turn, began)) = self.timed {
             began.store(clock::now(), Ordering::Relaxed);
             // Release: who sees that it runs sees since when.
@@ -105,11 +137,41 @@ impl<'a> Run<'a> {
     #[inline(always)]
     pub(super) fn end(&mut self, item: usize, code: i32) {
         self.stay_single();
-        if code != 0 || self.dirty {
+        if code != 0 || self.part.dirty {
             self.end_with_status(item, code);
         }
         if let Some((turn, _)) = self.timed {
             leave(turn);
+        }
+    }
+
+    /// Whether to [share](Run::share) what is left.
+    #[inline(always)]
+    pub(super) fn is_all_claimed(&self) -> bool {
+        // Relaxed: only a hint.
+        self.all_claimed.load(Ordering::Relaxed) != 0
+    }
+
+    /// Leaves half of what is left from item `next` on to a worker that has nothing to do, if there is one, and if by what the items took
+    /// until now that is worth it. The items from there on are no longer this worker's: see [`Run::range`].
+    #[cold]
+    pub(super) fn share(&mut self, next: usize) {
+        let part = &mut self.part;
+        let left = part.items.end - next;
+        if left < 2 || !self.shared.has_idle_worker() {
+            return;
+        }
+        let taken = clock::now().saturating_sub(part.since);
+        let done = next.saturating_sub(part.range.start).max(1);
+        if taken < WORTH_SHARING || taken.saturating_mul(left as u64) / (done as u64) < WORTH_SHARING {
+            return;
+        }
+        let at = part.items.end - left / 2;
+        let Served { index, generation, fields } = self.job;
+        // SAFETY: the worker's intent names the job; it has the part in hand, and stands before that item.
+        if unsafe { self.shared.cut_off(index, generation, fields, at, part.dirty) } {
+            part.items.end = at;
+            part.range.end = part.range.end.min(at);
         }
     }
 
@@ -119,7 +181,7 @@ impl<'a> Run<'a> {
     pub(super) fn note_panic(&self, item: usize, message: &super::status::PanicMessage) {
         self.stay_single();
         // SAFETY: the worker's intent names the job.
-        unsafe { super::message::note(self.shared, self.fields, item, message) };
+        unsafe { super::message::note(self.shared, self.job.fields, item, message) };
     }
 
     /// What [`Run::end`] does for an item that was begun by [`Plain::begin`] and is not OK. From then on there is no `Plain`.
@@ -140,12 +202,12 @@ impl<'a> Run<'a> {
         let status = if code == 0 { TaskStatus::OK } else { TaskStatus { kind: FAILED, code } };
         // SAFETY: the chunk is this worker's.
         unsafe {
-            if !self.dirty {
-                self.shared.fill_ok(self.fields, self.chunk.clone());
+            if !self.part.dirty {
+                self.shared.fill_ok(self.job.fields, self.part.items.clone());
             }
-            self.shared.status(self.fields, item).write(status);
+            self.shared.status(self.job.fields, item).write(status);
         }
-        self.dirty = true;
+        self.part.dirty = true;
     }
 }
 
@@ -155,6 +217,7 @@ impl<'a> Run<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Plain<'a> {
     item: &'a AtomicU64,
+    all_claimed: &'a AtomicU32,
     forked: &'a AtomicU64,
     generation: u64,
 }
@@ -164,6 +227,11 @@ impl Plain<'_> {
     pub(super) fn begin(self, item: usize) {
         // Release: who reads it finds all earlier outputs written.
         self.item.store(ItemWord::new(item as u64, true, false).0, Ordering::Release);
+    }
+
+    #[inline(always)]
+    pub(super) fn is_all_claimed(self) -> bool {
+        self.all_claimed.load(Ordering::Relaxed) != 0
     }
 
     #[inline(always)]

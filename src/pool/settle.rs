@@ -90,7 +90,8 @@ impl Dead<'_> {
     unsafe fn settle_word(&self, word: &AtomicU64, place: Pair) {
         let shared = &self.plan.shared;
         let slot = shared.worker(self.index);
-        let chunk = self.fields.chunk(place.high());
+        // SAFETY: by contract. Whoever cuts pieces off this one is dead.
+        let chunk = unsafe { shared.items(self.job, self.fields, place.high()) };
         let seen = ChunkWord(word.load(Ordering::Acquire));
         let is_mine = seen.worker() == self.index && seen.is_of(self.generation);
         if seen.stage() == Stage::Done && is_mine {

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use super::control::{Control, Fields, JOBS, Job, Worker};
 use super::status::TaskStatus;
-use super::word::{ChunkWord, Intent, Pair, Stage};
+use super::word::{ChunkWord, Intent, Pair};
 use crate::error::Result;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::futex;
@@ -94,13 +94,16 @@ impl Shared {
         unsafe { map::give_back(self.arena.as_ptr(), self.arena_size) };
     }
 
-    /// The words of a job's chunks.
+    /// The words of a job's chunks, then of its [pieces](super::piece).
     ///
     /// # Safety
     /// `fields` must be of a job that the caller may touch, see [`Job::fields`].
     pub(super) unsafe fn words(&self, fields: &Fields) -> &[AtomicU64] {
         // SAFETY: the host laid them out in the job's extent, aligned and initialised.
-        unsafe { core::slice::from_raw_parts(self.arena(fields.words).cast(), fields.chunks as usize) }
+        unsafe {
+            let count = fields.chunks as usize + fields.pieces as usize;
+            core::slice::from_raw_parts(self.arena(fields.words).cast(), count)
+        }
     }
 
     /// The order in which a stream's slots are filled.
@@ -185,7 +188,7 @@ impl Shared {
         self.job(index).generation.store(generation.wrapping_add(1), Ordering::Release);
     }
 
-    /// Declares a job completed if all its chunks are done, and wakes who waits for it: true for who did.
+    /// Declares a job completed if all of it is done, and wakes who waits for it: true for who did.
     ///
     /// # Safety
     /// As [`Shared::words`].
@@ -193,12 +196,7 @@ impl Shared {
         // Of several that finish at one time, each has committed its own before, and one at least sees all.
         fence(Ordering::SeqCst);
         // SAFETY: by contract.
-        let words = unsafe { self.words(fields) };
-        // From the end: what is not done yet is mostly there.
-        let done = words.iter().rev().all(|word| {
-            let word = ChunkWord(word.load(Ordering::Acquire));
-            word.stage() == Stage::Done && word.is_of(generation)
-        });
+        let done = unsafe { self.is_all_done(index, generation, fields) };
         let job = self.job(index);
         let first = done && job.completed.swap(generation, Ordering::SeqCst) != generation;
         if first {
@@ -213,12 +211,12 @@ impl Shared {
         word.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Lets workers find a chunk that is free again.
+    /// Lets workers find a chunk that is free again. (Pieces are all looked at.)
     pub(super) fn reopen(&self, index: usize, fields: &Fields, chunk: u32) {
         let job = self.job(index);
         if fields.is_stream() {
             job.stray.store(1, Ordering::SeqCst);
-        } else {
+        } else if chunk < fields.chunks {
             let hint = &job.hint.0;
             let mut seen = Pair(hint.load(Ordering::Relaxed));
             loop {

@@ -21,6 +21,8 @@ pub(super) struct ChunkWord(pub(super) u64);
 /// | done | nobody | |
 /// | condemned | the supervisor, after the worker's death | cancelled |
 /// | cancelled | nobody | |
+/// | unused (of a piece) | the worker that cuts it off; the host that cancels | free; void |
+/// | void | nobody | |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Free,
@@ -28,6 +30,10 @@ pub(super) enum Stage {
     Done,
     Condemned,
     Cancelled,
+    /// A [piece](super::piece) that has not been cut off.
+    Unused,
+    /// A piece that never will be.
+    Void,
 }
 
 /// Workers of one pool at the most: what the word has room for, less the supervisor's own number.
@@ -49,6 +55,16 @@ impl ChunkWord {
         Self::new(generation, Stage::Free, false, 0, 0)
     }
 
+    /// Of a piece: it has not been cut off.
+    pub(super) fn unused(generation: u32) -> Self {
+        Self::new(generation, Stage::Unused, false, 0, 0)
+    }
+
+    /// Whether it has items: of a piece, whether it has been cut off.
+    pub(super) fn is_in_use(self) -> bool {
+        !matches!(self.stage(), Stage::Unused | Stage::Void)
+    }
+
     pub(super) fn start(self) -> u32 {
         self.0 as u32
     }
@@ -67,7 +83,9 @@ impl ChunkWord {
             1 => Stage::Claimed,
             2 => Stage::Done,
             3 => Stage::Condemned,
-            _ => Stage::Cancelled,
+            4 => Stage::Cancelled,
+            5 => Stage::Unused,
+            _ => Stage::Void,
         }
     }
 
@@ -204,7 +222,8 @@ mod tests {
 
     #[test]
     fn a_chunk_word_keeps_its_parts_apart() {
-        for stage in [Stage::Free, Stage::Claimed, Stage::Done, Stage::Condemned, Stage::Cancelled] {
+        let stages = [Stage::Free, Stage::Claimed, Stage::Done, Stage::Condemned, Stage::Cancelled];
+        for stage in stages.into_iter().chain([Stage::Unused, Stage::Void]) {
             let word = ChunkWord::new(0x1_fffe, stage, true, MAX_WORKERS, u32::MAX);
             assert_eq!(word.stage(), stage);
             assert_eq!((word.start(), word.worker(), word.is_dirty()), (u32::MAX, MAX_WORKERS, true));

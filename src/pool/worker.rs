@@ -1,10 +1,9 @@
 //! A worker: claims chunks, runs their items, says what it is about to do before it does it.
 
 use core::cell::Cell;
-use core::ops::Range;
 
-use super::control::{Fields, JOBS, Shared, Worker, request};
-use super::run::{Run, Runner};
+use super::control::{JOBS, Shared, Worker, request};
+use super::run::{Part, Run, Runner, Served};
 use super::word::{ChunkWord, Intent, ItemWord, NOWHERE, Pair, Stage, Turn};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::{self, Deadline};
@@ -123,17 +122,18 @@ fn serve_job(context: &Context<'_>, index: usize) -> bool {
     }
     // SAFETY: the published intent names the job.
     let fields = unsafe { job.fields() };
+    let served = Served { index, generation, fields: &fields };
     let started = clock::now();
     let (mut since, mut any, mut exhausted) = (started, false, false);
     loop {
         // SAFETY: as above.
-        let Some((chunk, word)) = (unsafe { claim(context, index, generation, &fields) }) else {
+        let Some((chunk, word)) = (unsafe { claim(context, served) }) else {
             exhausted = true;
             break;
         };
         any = true;
         // SAFETY: as above, and the chunk is claimed.
-        let items = unsafe { run_chunk(context, index, generation, &fields, chunk, word) };
+        let items = unsafe { run_chunk(context, served, chunk, word, since) };
         // After the commit: a death in between leaves items uncounted, never counted twice.
         me.items.store(me.items.load(Ordering::Relaxed) + items, Ordering::Relaxed);
         context.allowance.set(context.allowance.get().saturating_sub(items));
@@ -151,32 +151,30 @@ fn serve_job(context: &Context<'_>, index: usize) -> bool {
     if any {
         job.busy_ns.fetch_add(since.saturating_sub(started), Ordering::Relaxed);
     }
+    // SAFETY: the intent still names the job.
+    let is_open = || unsafe { shared.is_open(index, generation, &fields) };
     // While some chunk is unclaimed it is not done; whoever finds none unclaimed looks.
-    if !fields.is_stream() && (exhausted || !job.is_open(&fields)) {
-        // SAFETY: the intent still names the job.
+    if !fields.is_stream() && (exhausted || !is_open()) {
+        // SAFETY: as above.
         let completed = unsafe { shared.complete_if_done(index, generation, &fields) };
         if completed && job.watched.load(Ordering::SeqCst) != 0 {
             context.nudge();
         }
     }
     if exhausted {
-        shared.close_job(index, || job.is_open(&fields));
+        shared.close_job(index, is_open);
     }
     // Release: all that was done to the job's memory is over when the host sees this.
     me.intent.store(Intent::NONE.0, Ordering::Release);
     any
 }
 
-/// Takes the next free chunk of a job; says before what it will be, for the supervisor.
+/// Takes the next free chunk of a job, or else a piece of one; says before what it will be, for the supervisor.
 ///
 /// # Safety
 /// The worker's intent must name the job.
-unsafe fn claim(
-    context: &Context<'_>,
-    index: usize,
-    generation: u32,
-    fields: &Fields,
-) -> Option<(u32, ChunkWord)> {
+unsafe fn claim(context: &Context<'_>, served: Served<'_>) -> Option<(u32, ChunkWord)> {
+    let Served { index, generation, fields } = served;
     let shared = context.shared;
     let job = shared.job(index);
     let me = context.slot();
@@ -193,7 +191,8 @@ unsafe fn claim(
         if !word.is_free_of(generation) {
             return None;
         }
-        let first = fields.chunk(chunk).start + word.start() as usize;
+        // SAFETY: by contract.
+        let first = unsafe { shared.first_item(fields, chunk) } + word.start() as usize;
         me.item.store(ItemWord::new(first as u64, false, word.is_dirty()).0, Ordering::Relaxed);
         // Release, and before the claim: after a death the supervisor finds out from it what was claimed.
         let counted = me.items.load(Ordering::Relaxed) as u32;
@@ -212,6 +211,9 @@ unsafe fn claim(
         at = at.wrapping_add(1);
         if let Some(claimed) = take(chunk) {
             raise(at);
+            if at == fields.chunks {
+                job.note_all_claimed(fields);
+            }
             return Some(claimed);
         }
     }
@@ -227,7 +229,12 @@ unsafe fn claim(
         }
         return claimed;
     }
-    None
+    let pieces = fields.chunks..fields.chunks + shared.pieces_used(index, fields);
+    let claimed = pieces.into_iter().find_map(take);
+    if end == fields.chunks {
+        job.note_all_claimed(fields);
+    }
+    claimed
 }
 
 /// Runs a claimed chunk and commits it; how many items that were.
@@ -236,23 +243,25 @@ unsafe fn claim(
 /// The worker's intent must name the job, and it must have claimed the chunk.
 unsafe fn run_chunk(
     context: &Context<'_>,
-    index: usize,
-    generation: u32,
-    fields: &Fields,
+    served: Served<'_>,
     chunk: u32,
     word: ChunkWord,
+    since: u64,
 ) -> u64 {
+    let Served { index, generation, fields } = served;
     let shared = context.shared;
-    let whole = fields.chunk(chunk);
-    let first = whole.start + word.start() as usize;
+    // SAFETY: by contract.
+    let items = unsafe { shared.items(index, fields, chunk) };
+    let first = (items.start + word.start() as usize).min(items.end);
     let allowed = usize::try_from(context.allowance.get()).unwrap_or(usize::MAX);
-    let range = first..whole.end.min(first.saturating_add(allowed));
+    let range = first..items.end.min(first.saturating_add(allowed));
+    let Part { items, range, dirty, .. } =
+        run_items(context, served, Part { items, range, dirty: word.is_dirty(), since });
     let last = range.end;
-    let dirty = run_items(context, fields, whole.clone(), range, word.is_dirty());
     // Short of the end if the worker is to be replaced before: another one goes on from there.
-    let finished = last == whole.end;
+    let finished = last == items.end;
     let (stage, done) =
-        if finished { (Stage::Done, word.start()) } else { (Stage::Free, (last - whole.start) as u32) };
+        if finished { (Stage::Done, word.start()) } else { (Stage::Free, (last - items.start) as u32) };
     let next = ChunkWord::new(generation, stage, dirty, context.index, done);
     // SAFETY: by contract.
     let words = unsafe { shared.words(fields) };
@@ -266,22 +275,16 @@ unsafe fn run_chunk(
     (last - first) as u64
 }
 
-/// Runs items of a chunk; whether the chunk is dirty now.
-fn run_items(
-    context: &Context<'_>,
-    fields: &Fields,
-    chunk: Range<usize>,
-    range: Range<usize>,
-    dirty: bool,
-) -> bool {
+/// Runs items of a chunk; what has become of it.
+fn run_items(context: &Context<'_>, served: Served<'_>, part: Part) -> Part {
     let me = context.slot();
     let timed: Option<(&AtomicU64, &AtomicU64)> = context.timed.then_some((&me.turn, &me.began));
-    let mut run = Run::new(context.shared, fields, &me.item, timed, chunk, range, dirty);
+    let mut run = Run::new(context.shared, served, &me.item, timed, part);
     // SAFETY: the host stored the address of a `Runner`, the same in this image.
-    let runner = unsafe { core::mem::transmute::<usize, Runner>(fields.runner) };
+    let runner = unsafe { core::mem::transmute::<usize, Runner>(served.fields.runner) };
     // SAFETY: the chunk is ours, and the host checked the sizes for this runner.
     unsafe { runner(&mut run) };
-    run.is_dirty()
+    run.into_part()
 }
 
 /// What was being done has been condemned: commit nothing.

@@ -71,7 +71,36 @@ impl Tracee {
         count
     }
 
-    /// Lets it go on. It may be asleep: then it is stopped first.
+    /// Executes so many instructions; how many it were until it slept, with all done that it was to do.
+    #[allow(dead_code, reason = "a part is for another test")]
+    pub(crate) fn step_until(&self, count: usize, is_over: impl Fn() -> bool) -> usize {
+        for done in 0..count {
+            self.request(libc::PTRACE_SINGLESTEP);
+            while !self.stopped(Duration::from_millis(20)) {
+                if is_over() && is_asleep_anywhere(self.0 as u32) {
+                    return done;
+                }
+            }
+        }
+        count
+    }
+
+    /// Executes so many instructions, however long it sleeps in between; how many it were until it ended.
+    #[allow(dead_code, reason = "a part is for another test")]
+    pub(crate) fn step_to_end(&self, count: usize) -> usize {
+        for done in 0..count {
+            self.request(libc::PTRACE_SINGLESTEP);
+            let mut status = 0;
+            // SAFETY: a place for the result.
+            while unsafe { libc::waitpid(self.0, &mut status, libc::__WALL) } != self.0 {}
+            if !libc::WIFSTOPPED(status) {
+                return done;
+            }
+        }
+        count
+    }
+
+    /// Lets it go on. It must not be asleep.
     pub(crate) fn release(self) {
         self.request(libc::PTRACE_DETACH);
     }

@@ -1,0 +1,255 @@
+//! The supervisor killed before each instruction of what it does: everything pending ends, calls return, nobody is left.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use forq::{AsyncResult, Error, Pool, Shared, TaskError};
+
+use super::support::{eventually, is_asleep, is_running, progress, send};
+use super::tracee::{Tracee, every, first};
+use super::{INPUTS, ITEMS, counts, forget, kill, note, who_ran, worker_of};
+
+/// What every item gets that is pending when the supervisor is killed.
+const LOST: Result<u8, TaskError> = Err(TaskError::Signaled(libc::SIGKILL));
+
+fn parent_of(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+fn workers_of(pool: &Pool) -> [u32; 2] {
+    [worker_of(pool, 0, 0), worker_of(pool, 1, 0)]
+}
+
+fn end(worker: u32) {
+    send(worker, libc::SIGKILL);
+    eventually("it is dead", || !is_running(worker));
+}
+
+/// A job that is never done, under way in both workers.
+fn endless(pool: &Pool) -> AsyncResult<[u8]> {
+    forget();
+    let forever = |&x: &u8| -> u8 {
+        note(x.into());
+        loop {
+            std::thread::sleep(Duration::from_secs(1000));
+        }
+    };
+    let job = pool.batch().chunk_size(1).map_async(forever, &[0, 1]).unwrap();
+    eventually("it is under way", || who_ran(0) != 0 && who_ran(1) != 0);
+    job
+}
+
+/// Whether a dead worker has been replaced, as far as the supervisor goes.
+fn is_replaced(pool: &Pool, workers: [u32; 2], dead: u32) -> bool {
+    let index = workers.iter().position(|&worker| worker == dead).unwrap();
+    ![0, dead].contains(&(pool.worker_statistics(index).unwrap().pid as u32))
+}
+
+/// Calls `trial` with instruction 0, n, 2n .., which makes a pool, kills its supervisor there, and looks at what came of it. It says how many
+/// instructions the supervisor executed before: fewer, once it had done all it had to.
+fn at_each(stride: usize, least: usize, mut trial: impl FnMut(usize) -> usize) {
+    let (mut at, stride) = (first(), every(stride));
+    loop {
+        let done = trial(at);
+        progress();
+        if done < at {
+            println!("     {} kills in {done} instructions", (at - first()).div_ceil(stride) + 1);
+            assert!(done > least, "that is not what was to be stepped");
+            return;
+        }
+        at += stride;
+    }
+}
+
+/// What holds of every pool whose supervisor was killed: calls return, it can be freed, and nobody is left.
+fn check_broken(pool: Pool, processes: &[u32], at: usize) {
+    // Until it is known, items may still be taken, and be lost.
+    eventually("it is known", || match pool.apply(|x| x + 1, &1u8) {
+        Err(Error::ChildLost | Error::Closed) => true,
+        Ok(2) | Err(Error::Task { index: 0, error: TaskError::Signaled(libc::SIGKILL) }) => false,
+        other => panic!("{at}: {other:?}"),
+    });
+    let mut all = processes.to_vec();
+    all.extend((0..2).map(|index| pool.worker_statistics(index).unwrap().pid as u32));
+    let started = Instant::now();
+    drop(pool);
+    assert!(started.elapsed() < Duration::from_secs(30), "{at}");
+    eventually("nobody is left", || !all.iter().any(|&pid| pid != 0 && is_running(pid)));
+}
+
+/// How a job ended that was pending.
+fn outcomes<R: bytemuck::Pod>(job: &AsyncResult<[R]>) -> Vec<Result<R, TaskError>> {
+    // Who asks is told at once; who sleeps, within 250 ms.
+    eventually("it is known", || job.ready());
+    job.try_get().unwrap()
+}
+
+pub(crate) fn burying() {
+    counts();
+    at_each(300, 1000, |at| {
+        let pool = Pool::new(2).unwrap();
+        let workers = workers_of(&pool);
+        let job = endless(&pool);
+        let tracee = Tracee::attach(parent_of(workers[0]));
+        end(workers[0]);
+        let done = tracee.step_until(at, || is_replaced(&pool, workers, workers[0]));
+        kill(&tracee);
+        assert_eq!(outcomes(&job), [LOST; 2], "{at}");
+        check_broken(pool, &workers, at);
+        done
+    });
+}
+
+pub(crate) fn burying_cutter() {
+    counts();
+    at_each(300, 1000, |at| {
+        let pool = Pool::new(2).unwrap();
+        let workers = workers_of(&pool);
+        forget();
+        let task = |&x: &u32| {
+            note(x);
+            // The first is done when the other worker has gone to sleep long ago; the others never.
+            std::thread::sleep(Duration::from_millis(if x == 0 { 3 } else { 1_000_000 }));
+            x + 100
+        };
+        let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
+        // The second half of what is left after the first item.
+        eventually("it has been cut", || who_ran(1) != 0 && who_ran(4) != 0);
+        let cutter = who_ran(1);
+        assert!(workers.contains(&cutter) && who_ran(4) != cutter);
+        let tracee = Tracee::attach(parent_of(cutter));
+        end(cutter);
+        let done = tracee.step_until(at, || is_replaced(&pool, workers, cutter));
+        kill(&tracee);
+        let lost = Err(TaskError::Signaled(libc::SIGKILL));
+        assert_eq!(outcomes(&job), [Ok(100), lost, lost, lost, lost, lost], "{at}");
+        check_broken(pool, &workers, at);
+        done
+    });
+}
+
+static STARTED: OnceLock<Shared<[AtomicU32]>> = OnceLock::new();
+
+/// Those that replace others never come to work: the supervisor dies while one of them is being made, or made ready.
+pub(crate) fn replacing() {
+    const MOST: usize = 8;
+    counts();
+    let started = STARTED.get_or_init(|| Shared::slice_with(MOST, |_| AtomicU32::new(0)).unwrap());
+    at_each(300, 1000, |at| {
+        started.iter().for_each(|pid| pid.store(0, Ordering::Relaxed));
+        let initializer = || {
+            let own = std::process::id();
+            let take =
+                |pid: &AtomicU32| pid.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            if STARTED.get().unwrap().iter().position(take) >= Some(2) {
+                std::thread::sleep(Duration::from_secs(1000));
+            }
+        };
+        let pool = Pool::builder().workers(2).initializer(&initializer).build().unwrap();
+        let workers = workers_of(&pool);
+        let job = endless(&pool);
+        let tracee = Tracee::attach(parent_of(workers[0]));
+        end(workers[0]);
+        let done = tracee.step_until(at, || started[2].load(Ordering::Relaxed) != 0);
+        kill(&tracee);
+        assert_eq!(outcomes(&job), [LOST; 2], "{at}");
+        let all: Vec<u32> = started.iter().map(|pid| pid.load(Ordering::Relaxed)).collect();
+        check_broken(pool, &all, at);
+        done
+    });
+}
+
+pub(crate) fn condemning() {
+    counts();
+    let limit = Duration::from_millis(40);
+    at_each(500, 1000, |at| {
+        let pool = Pool::builder().workers(2).task_timeout(limit).build().unwrap();
+        let workers = workers_of(&pool);
+        let job = endless(&pool);
+        let tracee = Tracee::attach(parent_of(workers[0]));
+        // It finds both over their time.
+        std::thread::sleep(2 * limit);
+        let done = tracee.step_until(at, || job.ready());
+        kill(&tracee);
+        let each = outcomes(&job);
+        let may_be = |item: &Result<u8, TaskError>| *item == Err(TaskError::TimedOut) || *item == LOST;
+        assert!(each.iter().all(may_be), "{at}: {each:?}");
+        if done < at {
+            assert!(each == [Err(TaskError::TimedOut); 2], "{at}: {each:?}");
+        }
+        check_broken(pool, &workers, at);
+        done
+    });
+}
+
+pub(crate) fn cancelling() {
+    counts();
+    at_each(300, 1000, |at| {
+        // The thread of an earlier trial may not be quite gone, and this one forks.
+        eventually("there is one thread", || {
+            std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
+        });
+        let pool = Pool::new(2).unwrap();
+        let workers = workers_of(&pool);
+        let job = endless(&pool);
+        let tracee = Tracee::attach(parent_of(workers[0]));
+        let thread = AtomicU32::new(0);
+        let (done, told) = std::thread::scope(|scope| {
+            let cancel = scope.spawn(|| {
+                // SAFETY: no arguments.
+                thread.store(unsafe { libc::gettid() } as u32, Ordering::Relaxed);
+                job.cancel()
+            });
+            eventually("it waits for the supervisor", || is_asleep(thread.load(Ordering::Relaxed)));
+            let done = tracee.step_until(at, || cancel.is_finished());
+            kill(&tracee);
+            (done, cancel.join().unwrap())
+        });
+        assert_eq!(told, Ok(()), "{at}");
+        let each = outcomes(&job);
+        assert!(each == [Err(TaskError::Cancelled); 2] || each == [LOST; 2], "{at}: {each:?}");
+        check_broken(pool, &workers, at);
+        done
+    });
+}
+
+pub(crate) fn closing() {
+    at_each(40, 500, |at| {
+        let pool = Pool::new(2).unwrap();
+        let workers = workers_of(&pool);
+        let tracee = Tracee::attach(parent_of(workers[0]));
+        pool.close().unwrap();
+        let done = tracee.step_to_end(at);
+        if done == at {
+            kill(&tracee);
+        }
+        pool.join().unwrap();
+        check_broken(pool, &workers, at);
+        done
+    });
+}
+
+pub(crate) fn terminating() {
+    counts();
+    at_each(40, 500, |at| {
+        let pool = Pool::new(2).unwrap();
+        let workers = workers_of(&pool);
+        let job = endless(&pool);
+        let tracee = Tracee::attach(parent_of(workers[0]));
+        pool.terminate().unwrap();
+        let done = tracee.step_to_end(at);
+        if done == at {
+            kill(&tracee);
+        }
+        pool.join().unwrap();
+        let each = outcomes(&job);
+        let is_lost = each == [LOST; 2];
+        assert!(is_lost || each == [Err(TaskError::Cancelled); 2], "{at}: {each:?}");
+        // Once it has said how the pool ended, that stands.
+        assert!(!is_lost || done == at, "{at}: {each:?}");
+        check_broken(pool, &workers, at);
+        done
+    });
+}
