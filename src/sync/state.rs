@@ -63,7 +63,7 @@ pub(crate) fn is_ours(first_bytes: u64) -> bool {
 /// # Safety
 /// `next` must be the node of a lock that this thread holds, in libc's layout or ours.
 pub(crate) unsafe fn read_before_node(next: *const u8) -> u64 {
-    // Both C libraries and we put the node's `next` 32 bytes after the start of the lock.
+    // Both C libraries and we put the node's `next` at the same distance from the start of the lock; where they do not, the list is our own.
     // SAFETY: by contract. Volatile, since other threads change bits of it.
     unsafe { next.sub(super::raw::NEXT_OFFSET).cast::<u64>().read_volatile() }
 }
