@@ -479,6 +479,7 @@ static void every_mutex_of_the_dead_is_told(void) {
     for (int i = 0; i < (forq_is_robust() == 1 ? 100 : 10); i++) {
         if (i % 3 == 1) RETURNS(forq_mutex_trylock(&shared->many[i]), 0);
         else take_from_the_dead(&shared->many[i], 1);
+        RETURNS(forq_mutex_unlock(&shared->many[i]), 0);
     }
 }
 
@@ -501,11 +502,10 @@ static void robust_mutexes_of_libc_go_on_working_beside(void) {
     CHECK(pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) == 0);
     CHECK(pthread_mutex_init(&shared->robust, &attributes) == 0);
     IS(ended_with(in_child(hold_both_kinds, NULL)), -SIGKILL);
-    if (EMULATED) CHECK(pthread_mutex_init(&shared->robust, &attributes) == 0 && pthread_mutex_lock(&shared->robust) == 0);
-    else CHECK(pthread_mutex_lock(&shared->robust) == EOWNERDEAD);
+    CHECK(pthread_mutex_lock(&shared->robust) == EOWNERDEAD);
     check_death_is_told(0, 1);
     take_from_the_dead(&shared->other, 1);
-    CHECK(EMULATED || pthread_mutex_consistent(&shared->robust) == 0);
+    CHECK(pthread_mutex_consistent(&shared->robust) == 0);
     CHECK(pthread_mutex_unlock(&shared->robust) == 0);
     RETURNS(forq_mutex_trylock(&shared->after), 0);
     RETURNS(forq_mutex_unlock(&shared->other), 0);
@@ -711,12 +711,12 @@ int main(int argc, char **argv) {
     RUN(signals_do_not_end_a_wait);
     RUN(no_count_is_lost_among_processes_and_threads);
     RUN(every_kind_of_death_is_told_to_the_next);
-    RUN(a_holder_that_becomes_another_program_is_told);
+    RUN_NATIVELY(a_holder_that_becomes_another_program_is_told);
     RUN(a_sleeping_waiter_is_woken_by_a_death);
     RUN(a_death_is_told_until_it_is_repaired);
     RUN(who_repairs_may_die_too);
     RUN(every_mutex_of_the_dead_is_told);
-    RUN(robust_mutexes_of_libc_go_on_working_beside);
+    RUN_NATIVELY(robust_mutexes_of_libc_go_on_working_beside);
     RUN(a_storm_of_kills_bricks_nothing);
     RUN(a_killed_waiter_takes_no_wake_up_along);
     RUN(a_stopped_holder_is_not_dead);
