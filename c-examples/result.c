@@ -19,19 +19,19 @@ static void must(int status, const char *what) {
     exit(1);
 }
 
-static void expect(long got, long wanted, const char *what) {
+static void expect(long long got, long long wanted, const char *what) {
     if (got == wanted) return;
-    fprintf(stderr, "result: %s: %ld, not %ld\n", what, got, wanted);
+    fprintf(stderr, "result: %s: %lld, not %lld\n", what, got, wanted);
     exit(1);
 }
 
 /* The sum of the odd numbers below the input; of -1, never. */
 static int sum_odd(const void *input, void *output, const void *context) {
     (void)context;
-    long last = *(const long *)input, sum = 0;
+    long long last = *(const long long *)input, sum = 0;
     while (last < 0) pause();
-    for (long i = 1; i < last; i += 2) sum += i;
-    *(long *)output = sum;
+    for (long long i = 1; i < last; i += 2) sum += i;
+    *(long long *)output = sum;
     return 0;
 }
 
@@ -43,8 +43,8 @@ int main(void) {
     int fds[SUMS + 1];
     bool ready[SUMS + 1], seen[SUMS + 1] = {false};
     for (long i = 0; i < SUMS; i++) {
-        long last = (i + 1) * 100000; /* copied: it may go */
-        must(forq_pool_apply_async(pool, sum_odd, &last, sizeof last, sizeof(long), &results[i]), "apply_async");
+        long long last = (i + 1) * 100000; /* copied: it may go */
+        must(forq_pool_apply_async(pool, sum_odd, &last, sizeof last, sizeof last, &results[i]), "apply_async");
         fds[i] = forq_result_fd(results[i]);
         must(fds[i], "fd");
     }
@@ -63,17 +63,17 @@ int main(void) {
                 printf("the pipe has something to say\n");
                 continue;
             }
-            long sum;
+            long long sum;
             must(forq_result_get(results[i], &sum, NULL, 0), "get");
-            printf("sum %d is %ld\n", i, sum);
-            long half = (i + 1) * 50000L;
+            printf("sum %d is %lld\n", i, sum);
+            long long half = (i + 1) * 50000LL;
             expect(sum, half * half, "sum");
         }
     }
     for (int i = 0; i < SUMS; i++) forq_result_free(results[i]);
 
     /* One that never ends is stopped; its worker is replaced. */
-    long never = -1, sum;
+    long long never = -1, sum;
     forq_result *stuck;
     must(forq_pool_apply_async(pool, sum_odd, &never, sizeof never, sizeof sum, &stuck), "apply_async");
     expect(forq_result_wait(stuck, 20 * 1000000), -ETIMEDOUT, "wait for what never ends");

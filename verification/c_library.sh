@@ -167,7 +167,7 @@ python() {
 # docs/c.md says so.
 musl() {
     step "musl: a static program works, and is told that deaths are found by looking"
-    musl-gcc -std=c11 -O2 -static -Iinclude verification/c_library/musl.c "$library/libforq.a" -o "$work/musl"
+    musl-gcc -std=c11 -O2 -static -Iinclude verification/c_library/looked.c "$library/libforq.a" -o "$work/musl"
     "$work/musl"
     musl-gcc -std=c11 -O2 -static -Iinclude verification/c_library/newcomer/app.c "$library/libforq.a" -o "$work/app_musl"
     "$work/app_musl"

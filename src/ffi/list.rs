@@ -159,7 +159,10 @@ pub unsafe extern "C" fn forq_list_extend(
     // SAFETY: by contract.
     let result = unsafe { list(l) }.and_then(|list| {
         let is_place = |is_aligned: bool, is_null: bool| is_aligned && (count == 0 || !is_null);
-        if !is_place(items.is_aligned(), items.is_null()) || !is_place(sizes.is_aligned(), sizes.is_null()) {
+        let places =
+            is_place(items.is_aligned(), items.is_null()) && is_place(sizes.is_aligned(), sizes.is_null());
+        // No array has more.
+        if !places || count > isize::MAX as usize / size_of::<usize>() {
             return Err(Error::InvalidArgument);
         }
         // SAFETY: by contract; `index` is below the count.

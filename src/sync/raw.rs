@@ -66,7 +66,7 @@ pub(crate) struct RawMutex {
 }
 
 /// Where the list pointers point, from the start of the lock.
-pub(super) const NEXT_OFFSET: usize = 32;
+pub(super) const NEXT_OFFSET: usize = core::mem::offset_of!(RawMutex, node) + size_of::<usize>();
 
 #[cfg(all(target_pointer_width = "64", not(loom)))]
 mod layout {
@@ -75,7 +75,8 @@ mod layout {
     use static_assertions::const_assert_eq;
 
     const_assert_eq!(size_of::<RawMutex>(), 128);
-    const_assert_eq!(offset_of!(RawMutex, node) + size_of::<usize>(), NEXT_OFFSET);
+    // As in libc's own mutexes, which stand in the same list.
+    const_assert_eq!(NEXT_OFFSET, 32);
     const_assert_eq!(offset_of!(RawMutex, contended), 40);
     const_assert_eq!(offset_of!(RawMutex, slept), 64);
     // The kernel finds the word where libc's own mutexes have it.

@@ -28,6 +28,8 @@
 //!   itself again. Should the releaser die on the way, the next taker wakes all. A waiter that was
 //!   delayed between announcing and sleeping across all of this sleeps uncounted, until its bound.
 
+use crate::sys::atomic::{AtomicU64, Ordering};
+
 /// Where the futex half stands in the value.
 pub(crate) const FUTEX_SHIFT: u32 =
     if cfg!(target_env = "musl") != cfg!(target_endian = "big") { 32 } else { 0 };
@@ -63,9 +65,11 @@ pub(crate) fn is_ours(first_bytes: u64) -> bool {
 /// # Safety
 /// `next` must be the node of a lock that this thread holds, in libc's layout or ours.
 pub(crate) unsafe fn read_before_node(next: *const u8) -> u64 {
-    // Both C libraries and we put the node's `next` 32 bytes after the start of the lock.
-    // SAFETY: by contract. Volatile, since other threads change bits of it.
-    unsafe { next.sub(super::raw::NEXT_OFFSET).cast::<u64>().read_volatile() }
+    // Both C libraries and we put the node's `next` at the same distance from the start of the lock; where they do not, the list is our own.
+    // SAFETY: by contract; locks are aligned to eight bytes. Other threads change bits of it, atomically.
+    unsafe {
+        AtomicU64::from_ptr(next.sub(super::raw::NEXT_OFFSET).cast_mut().cast()).load(Ordering::Relaxed)
+    }
 }
 
 /// A value of the state word.

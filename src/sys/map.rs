@@ -184,11 +184,13 @@ pub(super) struct LonelyWord(pub(super) AtomicU64);
 
 /// From now on the word reads as zero in every child of a fork, however forked. False where the kernel cannot do that.
 pub(super) fn wipe_on_fork(page: &'static LonelyWord) -> bool {
+    /// An advice that no kernel has. qemu-user takes advice for hints: it says yes to any, and does nothing.
+    const UNHEARD_OF: i32 = i32::MAX;
     let size = size_of_val(page);
+    let address = core::ptr::from_ref(page).cast_mut().cast();
     // SAFETY: the range is the static, which nobody else's memory shares a page with.
-    let advise =
-        || unsafe { libc::madvise(core::ptr::from_ref(page).cast_mut().cast(), size, libc::MADV_WIPEONFORK) };
-    size % page_size() == 0 && errno::preserve(advise).is_ok()
+    let takes = |advice| errno::preserve(|| unsafe { libc::madvise(address, size, advice) }).is_ok();
+    size % page_size() == 0 && !takes(UNHEARD_OF) && takes(libc::MADV_WIPEONFORK)
 }
 
 /// Calls `visit` with the start and end of each range of this process that holds code.

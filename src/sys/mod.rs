@@ -29,15 +29,16 @@ pub(crate) mod thread;
 mod tls;
 pub(crate) mod unshared;
 
-/// Whether a fault is planted, so that it is shown to be found. Under loom `FORQ_FAULT` says which; otherwise none is.
-#[cfg(not(loom))]
+/// Whether a fault is planted, so that it is shown to be found. Under loom, and in builds for ThreadSanitizer, `FORQ_FAULT` says which; otherwise
+/// none is.
+#[cfg(not(any(loom, forq_planted)))]
 #[inline(always)]
 pub(crate) const fn is_planted(_fault: &str) -> bool {
     false
 }
 
 /// As above.
-#[cfg(loom)]
+#[cfg(any(loom, forq_planted))]
 pub(crate) fn is_planted(fault: &str) -> bool {
     static PLANTED: std::sync::OnceLock<std::string::String> = std::sync::OnceLock::new();
     PLANTED.get_or_init(|| std::env::var("FORQ_FAULT").unwrap_or_default()) == fault

@@ -54,7 +54,7 @@ pub(crate) fn start_time() -> u64 {
     let generation = thread::generation();
     // Acquire pairs with the Release below. Threads that race here store the same.
     if KNOWN_IN.load(Ordering::Acquire) != generation {
-        TIME.store(Stat::of(pid()).map_or(0, |stat| stat.start), Ordering::Relaxed);
+        TIME.store(Stat::own().map_or(0, |stat| stat.start), Ordering::Relaxed);
         KNOWN_IN.store(generation, Ordering::Release);
     }
     TIME.load(Ordering::Relaxed)
@@ -99,9 +99,18 @@ struct Stat {
 impl Stat {
     /// `None` if it cannot be read.
     fn of(id: u32) -> Option<Self> {
-        let mut path = [0u8; 32];
+        Self::read(stat_path(id, &mut [0; 32]))
+    }
+
+    /// This process's. By the name that its main thread has: qemu-user makes up what stands in `/proc/self/stat`, and in the file that it stands
+    /// for, so that a forked child seems to have begun when its parent did. Others read the truth.
+    fn own() -> Option<Self> {
+        Self::read(path([b"/proc/self/task/", b"/stat\0"], pid(), &mut [0; 32]))
+    }
+
+    fn read(path: &core::ffi::CStr) -> Option<Self> {
         let mut line = [0u8; 512];
-        let file = Fd::open_read(stat_path(id, &mut path)).ok()?;
+        let file = Fd::open_read(path).ok()?;
         let read = file.read(&mut line).ok()?;
         // The name stands in parentheses and may hold anything; the third field follows the last one.
         let line = &line[..read];

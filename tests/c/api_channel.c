@@ -20,8 +20,8 @@ static void arguments_that_cannot_be_are_refused(void) {
     RETURNS(forq_channel_new(SIZE_MAX, 1, &c), -EINVAL);
     RETURNS(forq_channel_new(1, SIZE_MAX, &c), -EINVAL);
     RETURNS(forq_channel_new(SIZE_MAX / 8, 16, &c), -EINVAL);
-    RETURNS(forq_channel_new((size_t)1 << 32, 1, &c), -EINVAL);
-    RETURNS(forq_channel_new((size_t)1 << 31, (size_t)1 << 31, &c), -ENOMEM);
+    RETURNS(forq_channel_new(POWER(32), 1, &c), -EINVAL);
+    RETURNS(forq_channel_new(POWER(31), POWER(31), &c), WIDE ? -ENOMEM : -EINVAL);
     CHECK(c == (void *)text);
     forq_channel_free(NULL);
     c = fresh(2, 8);

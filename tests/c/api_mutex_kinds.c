@@ -288,6 +288,6 @@ int main(void) {
     RUN(one_without_owner_outlives_who_locked_it);
     RUN(every_kind_excludes);
     RUN(dead_waiters_do_not_stop_the_living);
-    RUN(circles_are_reported);
+    RUN_NATIVELY(circles_are_reported);
     return finish();
 }

@@ -97,7 +97,7 @@ static void null_is_refused_everywhere(void) {
 static void sizes_that_cannot_be_are_refused(void) {
     static const size_t bad[][2] = {{0, 0},          {0, 8},        {8, 0},        {SIZE_MAX, 1},       {1, SIZE_MAX},
                                     {SIZE_MAX, SIZE_MAX}, {SIZE_MAX, 0}, {0, SIZE_MAX}, {SIZE_MAX / 8, 16},
-                                    {(size_t)1 << 31, UINT32_MAX}, {((size_t)1 << 31) + 1, 1}, {1, (size_t)1 << 32}};
+                                    {(size_t)1 << 31, UINT32_MAX}, {((size_t)1 << 31) + 1, 1}, {1, POWER(32)}};
     size_t room = 1 << 16;
     char *memory = shared_memory(room);
     forq_queue *q = NULL;

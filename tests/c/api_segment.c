@@ -30,14 +30,14 @@ static void bad_arguments_are_refused(void) {
     }
     RETURNS(forq_segment_create(name, 0, &s), -EINVAL);
     RETURNS(forq_segment_create(name, SIZE_MAX, &s), -EINVAL);
-    RETURNS(forq_segment_create(name, (size_t)1 << 50, &s), -ENOSPC);
+    RETURNS(forq_segment_create(name, POWER(50), &s), WIDE ? -ENOSPC : -EINVAL);
     RETURNS(forq_segment_create(name, 4096, NULL), -EINVAL);
     RETURNS(forq_segment_open(name, NULL), -EINVAL);
     RETURNS(forq_segment_open(name, &s), -ENOENT);
     RETURNS(forq_segment_unlink(name), -ENOENT);
     RETURNS(forq_segment_anonymous(0, &s), -EINVAL);
     RETURNS(forq_segment_anonymous(SIZE_MAX, &s), -EINVAL);
-    RETURNS(forq_segment_anonymous((size_t)1 << 50, &s), -ENOMEM);
+    RETURNS(forq_segment_anonymous(POWER(50), &s), WIDE ? -ENOMEM : -EINVAL);
     RETURNS(forq_segment_anonymous(4096, NULL), -EINVAL);
     RETURNS(forq_segment_from_fd(-1, &s), -EINVAL);
     RETURNS(forq_segment_from_fd(STDERR_FILENO, NULL), -EINVAL);

@@ -27,11 +27,22 @@
 
 #define UNUSED __attribute__((unused))
 
+/* Where sizes have 64 bits: other machines cannot say those that are refused. */
+#define WIDE (sizeof(size_t) == 8)
+#define POWER(exponent) ((size_t)(UINT64_C(1) << (exponent)))
+
+/* By qemu-user 7.2, which is slow, and has no subreapers, no robust lists, no process_vm_readv and no exec of its own kind of program. */
+#ifndef EMULATED
+#define EMULATED 0
+#endif
+
 /* Which promise is being checked: part of every message. */
 static const char *running = "begin";
 
 /* Each has a minute, far above what it takes. */
-#define RUN(test) (running = #test, alarm(60), test())
+#define RUN(test) (running = #test, alarm(EMULATED ? 200 : 60), test())
+/* What an emulator cannot do. */
+#define RUN_NATIVELY(test) (EMULATED ? (void)printf("left out: %s\n", #test) : RUN(test))
 
 /* In the program itself and in children, tasks included: they end with 1. By `_exit`, so that nothing is flushed
  * twice; and by plain system calls, since some tests forbid more. */
@@ -140,7 +151,7 @@ static UNUSED bool has_no_child(void) {
 
 static void watchdog_bites(int signal) {
     (void)signal;
-    static const char message[] = ": 60 s are over\n";
+    static const char message[] = ": its time is over\n";
     ssize_t ignored = write(STDERR_FILENO, running, strlen(running));
     ignored = write(STDERR_FILENO, message, sizeof message - 1);
     (void)ignored;
@@ -150,7 +161,7 @@ static void watchdog_bites(int signal) {
 static UNUSED void begin(void) {
     setpgid(0, 0);
     CHECK(getpgrp() == getpid());
-    CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) == 0);
+    CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) == 0 || EMULATED);
     struct sigaction action = {.sa_handler = watchdog_bites, .sa_flags = SA_RESTART};
     CHECK(sigaction(SIGALRM, &action, NULL) == 0);
 }
