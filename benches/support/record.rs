@@ -1,10 +1,10 @@
-//! Where figures go: `target/forq-bench/BENCH.json`, which `benches/report` makes a page of.
+//! Where figures go: `target/forq-bench/BENCH.json`, or below `FORQ_RECORD`, of which `benches/report` makes a page.
 //!
 //! A file is an object: `rows`, each with `cell` (what was measured), `name` (of whom), `unit`, `samples` in the order of the rounds,
 //! `when` (seconds since 1970), `effort` (how long it was measured) and `others` (CPUs that other processes used at the start).
 //! A row replaces the one of its cell and name; the others stay, so that a part can be measured again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -31,7 +31,8 @@ pub(crate) fn record(cell: &str, name: &str, unit: &str, samples: &[f64]) {
     if is_trial() || samples.is_empty() {
         return;
     }
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("forq-bench");
+    let directory = std::env::var_os("FORQ_RECORD")
+        .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("forq-bench"), PathBuf::from);
     let file = directory.join(format!("{BENCH}.json"));
     let mut rows = read(&file);
     rows.retain(|row| row["cell"] != cell || row["name"] != name);
