@@ -105,13 +105,6 @@ impl Rounds {
             _ => Self { next: 0, least: full, most: full, end: None },
         }
     }
-
-    /// For samples of seconds: no more than so many, however much time there is.
-    pub(crate) fn at_most(mut self, most: usize) -> Self {
-        self.most = self.most.min(most);
-        self.least = self.least.min(most);
-        self
-    }
 }
 
 impl Iterator for Rounds {
