@@ -1,7 +1,7 @@
 //! The channel beside rtrb, and beside a bare copy.
 //!
 //! `cargo bench --bench channel`: first tables of `ROUNDS` (15) paired rounds in changing order, from which claims are made
-//! (`CELLS` picks some by a part of the title), then criterion's own samples. Producer and consumer run on CPUs of their own, copy each
+//! (`CELLS` picks some by parts of their titles), then criterion's own samples. Producer and consumer run on CPUs of their own, copy each
 //! message from and to a private buffer, and start together; count and sum of what arrives are checked in every run.
 
 #[path = "peers/memcpy.rs"]
@@ -15,9 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytemuck::Pod;
-use criterion::Criterion;
 use forq::{Process, Shared};
-use support::{Peer, Spin, paired, pin, setting};
+use support::{Peer, Spin, criterion, is_picked, is_quick, is_trial, paired, pin, start};
 
 /// A message: the first eight bytes are its number.
 trait Numbered: Pod + Send + Sync + std::fmt::Debug {
@@ -211,12 +210,12 @@ fn rtrb<T: Numbered>(capacity: usize, count: u64) -> Duration {
 
 /// How many it takes to fill a sample's time.
 fn calibrate(run: &dyn Fn(u64) -> Duration) -> u64 {
-    const SAMPLE: Duration = Duration::from_millis(150);
+    let sample = Duration::from_millis(if is_quick() { 30 } else { 150 });
     let mut count = 1000;
     loop {
         let taken = run(count);
-        if taken > SAMPLE / 8 {
-            return (count as f64 * SAMPLE.as_secs_f64() / taken.as_secs_f64()) as u64;
+        if taken > sample / 8 {
+            return (count as f64 * sample.as_secs_f64() / taken.as_secs_f64()) as u64;
         }
         count *= 4;
     }
@@ -226,8 +225,7 @@ fn calibrate(run: &dyn Fn(u64) -> Duration) -> u64 {
 type Way<'a> = (&'a str, Box<dyn Fn(u64) -> Duration + 'a>);
 
 fn table(title: &str, ways: &[Way<'_>]) {
-    let picked = std::env::var("CELLS").unwrap_or_default();
-    if !title.contains(&picked) {
+    if !is_picked(title) {
         return;
     }
     let mut peers: Vec<Peer<'_>> = ways
@@ -238,7 +236,7 @@ fn table(title: &str, ways: &[Way<'_>]) {
             (*name, Box::new(sample) as Box<dyn FnMut() -> f64>)
         })
         .collect();
-    paired(title, "million/s (more is better)", setting("ROUNDS", 15), &mut peers);
+    paired(title, "million/s (more is better)", 15, &mut peers);
 }
 
 /// Slots of small messages, and of large ones.
@@ -279,11 +277,11 @@ fn tables() {
 }
 
 fn main() {
-    let is_trial = std::env::args().any(|argument| argument == "--test");
-    if !is_trial {
+    start();
+    if !is_trial() {
         tables();
     }
-    let mut criterion = Criterion::default().configure_from_args().sample_size(15);
+    let mut criterion = criterion();
     let mut group = criterion.benchmark_group("channel/8 bytes");
     group.bench_function("forq", |b| b.iter_custom(|n| values::<u64>(Place::Threads, SMALL, n)));
     group.bench_function("forq, processes", |b| b.iter_custom(|n| values::<u64>(Place::Processes, SMALL, n)));

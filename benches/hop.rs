@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use forq::{Condvar, Event, Mutex, Process, Semaphore, Shared};
-use support::{Peer, paired, pin, setting};
+use support::{Peer, brief, is_trial, paired, pin, setting, start};
 
 /// A ball that goes to and fro between side 0 and side 1.
 trait Table: Sync {
@@ -102,9 +102,8 @@ fn play(table: &(impl Table + ?Sized), cpus: [usize; 2], hops: u64) -> f64 {
 }
 
 fn main() {
-    let is_trial = std::env::args().any(|argument| argument == "--test");
-    let rounds = if is_trial { 1 } else { setting("ROUNDS", 15) };
-    let hops = if is_trial { 100 } else { setting("HOPS", 20_000) as u64 };
+    start();
+    let hops = if is_trial() { 100 } else { brief(setting("HOPS", 20_000)) as u64 };
     let picked = std::env::var("PEERS").unwrap_or_default();
     let semaphores = Shared::new([const { Semaphore::new(0) }; 2]).expect("shared memory");
     let events = Shared::new([const { Event::new() }; 2]).expect("shared memory");
@@ -119,6 +118,6 @@ fn main() {
             ("forq mutex and condvar", Box::new(|| play(&*monitor, cpus, hops))),
         ];
         peers.retain(|peer| picked.is_empty() || picked.split(',').any(|name| peer.0 == name.trim()));
-        paired(&format!("one hop, {title}"), "ns (less is better)", rounds, &mut peers);
+        paired(&format!("one hop, {title}"), "ns (less is better)", 15, &mut peers);
     }
 }

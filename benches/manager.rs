@@ -1,21 +1,18 @@
 //! The manager's dict and list beside Boost.Interprocess's containers and Python's Manager, in one run; and two processes beside one.
 //!
 //! `cargo bench --bench manager`: tables of paired rounds (`ROUNDS` sets their number, `CELLS` picks some by parts of their titles, as in
-//! `CELLS="get,what is there"`), then criterion's own samples. Boost needs g++ and libboost-dev, Python python3; what is missing is said. Every run
+//! `CELLS="get,what is there"`), then criterion's own samples. Boost needs libboost-dev when this is built, Python python3; what is missing is said. Every run
 //! checks what it reads.
 
-#[path = "peers/boost.rs"]
-mod boost;
 mod support;
 
 use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use boost::{Boost, Kind, Sixteen};
-use criterion::Criterion;
 use forq::{Dict, List, Manager};
-use support::{Peer, paired, pin, setting, together};
+use forq_bench_peers::containers::{Boost, Kind, Sixteen};
+use support::{Peer, brief, criterion, is_picked, is_trial, median, paired, pin, record, start, together};
 
 const ENTRIES: usize = 100_000;
 const MEMORY: usize = 64 << 20;
@@ -60,22 +57,14 @@ fn update_all(dict: &Shared<'_>, keys: &[Sixteen]) {
     }
 }
 
-fn per(started: Instant, count: usize) -> f64 {
-    started.elapsed().as_nanos() as f64 / count as f64
-}
-
-/// Whether `CELLS` picks it: parts of titles, with commas between them; all without it.
-fn is_picked(title: &str) -> bool {
-    std::env::var("CELLS").map_or(true, |picked| picked.split(',').any(|part| title.contains(part.trim())))
-}
-
-fn cell(title: &str, unit: &str, rounds: usize, peers: &mut [Peer<'_>]) {
+fn cell(title: &str, unit: &str, peers: &mut [Peer<'_>]) {
     if is_picked(title) {
-        paired(title, unit, rounds, peers);
+        paired(title, unit, 15, peers);
     }
 }
 
 fn main() {
+    start();
     let manager = Manager::new(MEMORY).expect("memory");
     let dict: Shared<'_> = manager.dict("dict").expect("a dict");
     let list: List<'_, Sixteen> = manager.list("list").expect("a list");
@@ -83,8 +72,11 @@ fn main() {
     let in_order: Vec<Sixteen> = (0..ENTRIES as u64).map(key).collect();
     set_all(&dict, &in_order, 1);
     (0..ENTRIES as u64).for_each(|number| list.push(&[number, number]).expect("there is room"));
-    if !std::env::args().any(|argument| argument == "--test") {
+    if !is_trial() {
         let boost = Boost::new(MEMORY);
+        if boost.is_none() {
+            println!("not measured: Boost.Interprocess (libboost-dev)");
+        }
         maps(&manager, &dict, [&in_order, &keys], boost.as_ref());
         lists(&manager, &list, boost.as_ref());
         scaling(&dict);
@@ -92,7 +84,7 @@ fn main() {
             python();
         }
     }
-    let mut criterion = Criterion::default().configure_from_args().sample_size(15);
+    let mut criterion = criterion();
     let mut group = criterion.benchmark_group("manager");
     let timed = |count: u64, body: &dyn Fn(&[Sixteen])| {
         let mut spent = Duration::ZERO;
@@ -119,172 +111,112 @@ fn main() {
     criterion.final_summary();
 }
 
+/// What so many operations take, each: nanoseconds.
+fn timed(count: usize, run: impl FnOnce()) -> f64 {
+    let started = Instant::now();
+    run();
+    started.elapsed().as_nanos() as f64 / count as f64
+}
+
+/// forq, and where they are there, Boost's two maps.
+fn beside<'a>(
+    boost: Option<&'a Boost>,
+    forq: impl FnMut() -> f64 + 'a,
+    theirs: impl Fn(&Boost, Kind) -> f64 + Copy + 'a,
+) -> Vec<Peer<'a>> {
+    let mut peers: Vec<Peer<'_>> = vec![("forq", Box::new(forq))];
+    if let Some(boost) = boost {
+        for (name, kind) in [("Boost unordered_map", Kind::Unordered), ("Boost map", Kind::Ordered)] {
+            peers.push((name, Box::new(move || theirs(boost, kind))));
+        }
+    }
+    peers
+}
+
+/// Entries that the caches have: some of all.
+const HOT: usize = 1_000;
+
 fn maps(manager: &Manager, dict: &Shared<'_>, [in_order, keys]: [&[Sixteen]; 2], boost: Option<&Boost>) {
-    let rounds = setting("ROUNDS", 15);
     if let Some(boost) = boost {
         [Kind::Unordered, Kind::Ordered].into_iter().for_each(|kind| boost.set(kind, in_order, 1));
     }
-    let count = keys.len();
-    let each = |kind, name| -> Option<Peer<'_>> {
-        let boost = boost?;
-        Some((
-            name,
-            Box::new(move || {
-                let started = Instant::now();
-                assert_eq!(boost.get(kind, keys), count as u64);
-                per(started, count)
-            }),
-        ))
-    };
-    let mut peers: Vec<Peer<'_>> = vec![(
-        "forq",
-        Box::new(|| {
-            let started = Instant::now();
-            assert_eq!(get_all(dict, keys), count as u64);
-            per(started, count)
-        }),
-    )];
-    peers.extend(each(Kind::Unordered, "Boost unordered_map"));
-    peers.extend(each(Kind::Ordered, "Boost map"));
-    cell("get, 10^5 entries of 16 + 16 bytes in random order", "ns (less is better)", rounds, &mut peers);
-    drop(peers);
-
-    let each = |kind, name| -> Option<Peer<'_>> {
-        let boost = boost?;
-        Some((
-            name,
-            Box::new(move || {
-                let started = Instant::now();
-                boost.set(kind, keys, 1);
-                per(started, count)
-            }),
-        ))
-    };
-    let mut peers: Vec<Peer<'_>> = vec![(
-        "forq",
-        Box::new(|| {
-            let started = Instant::now();
-            set_all(dict, keys, 1);
-            per(started, count)
-        }),
-    )];
-    peers.extend(each(Kind::Unordered, "Boost unordered_map"));
-    peers.extend(each(Kind::Ordered, "Boost map"));
-    peers.push((
-        "forq update",
-        Box::new(|| {
-            let started = Instant::now();
-            update_all(dict, keys);
-            per(started, count)
-        }),
-    ));
-    cell("set of what is there, the same", "ns (less is better)", rounds, &mut peers);
-    drop(peers);
-    set_all(dict, keys, 1);
+    let random = "10^5 entries of 16 + 16 bytes in random order";
+    let hot = "10^3 of 10^5 entries again and again";
+    for (place, keys, passes) in [(random, keys, 1), (hot, &keys[..HOT], keys.len() / HOT)] {
+        let count = passes * keys.len();
+        let all = |sum: u64| assert_eq!(sum, keys.len() as u64);
+        let again = |run: &dyn Fn()| timed(count, || (0..passes).for_each(|_| run()));
+        let mut peers = beside(
+            boost,
+            || again(&|| all(get_all(dict, keys))),
+            |boost, kind| again(&|| all(boost.get(kind, keys))),
+        );
+        cell(&format!("get, {place}"), "ns (less is better)", &mut peers);
+        let mut peers = beside(
+            boost,
+            || again(&|| set_all(dict, keys, 1)),
+            |boost, kind| again(&|| boost.set(kind, keys, 1)),
+        );
+        peers.push(("forq update", Box::new(|| again(&|| update_all(dict, keys)))));
+        cell(&format!("set of what is there, {place}"), "ns (less is better)", &mut peers);
+        drop(peers);
+        set_all(dict, keys, 1);
+    }
 
     let fresh: Shared<'_> = manager.dict("fresh").expect("a dict");
-    let each = |kind, name| -> Option<Peer<'_>> {
-        let boost = boost?;
-        Some((
-            name,
-            Box::new(move || {
-                boost.clear(kind);
-                let started = Instant::now();
-                boost.set(kind, keys, 1);
-                per(started, count)
-            }),
-        ))
-    };
-    let mut peers: Vec<Peer<'_>> = vec![(
-        "forq",
-        Box::new(|| {
+    let mut peers = beside(
+        boost,
+        || {
             fresh.clear().expect("it works");
-            let started = Instant::now();
-            set_all(&fresh, keys, 1);
-            per(started, count)
-        }),
-    )];
-    peers.extend(each(Kind::Unordered, "Boost unordered_map"));
-    peers.extend(each(Kind::Ordered, "Boost map"));
-    cell("set of what is not there yet, from an empty one", "ns (less is better)", rounds, &mut peers);
+            timed(keys.len(), || set_all(&fresh, keys, 1))
+        },
+        |boost, kind| {
+            boost.clear(kind);
+            timed(keys.len(), || boost.set(kind, keys, 1))
+        },
+    );
+    cell("set of what is not there yet, from an empty one", "ns (less is better)", &mut peers);
 }
 
 fn lists(manager: &Manager, list: &List<'_, Sixteen>, boost: Option<&Boost>) {
-    let rounds = setting("ROUNDS", 15);
     let indices = shuffled(ENTRIES);
     let expected: u64 = (0..ENTRIES as u64).sum();
     if let Some(boost) = boost {
         boost.vector_fill(ENTRIES);
     }
-    let mut peers: Vec<Peer<'_>> = vec![(
-        "forq",
-        Box::new(|| {
-            let started = Instant::now();
-            let sum: u64 =
-                indices.iter().map(|&index| list.get(index as usize).expect("it is there")[0]).sum();
-            assert_eq!(sum, expected);
-            per(started, ENTRIES)
-        }),
-    )];
-    if let Some(boost) = boost {
-        peers.push((
-            "Boost vector",
-            Box::new(|| {
-                let started = Instant::now();
-                assert_eq!(boost.vector_get(&indices), expected);
-                per(started, ENTRIES)
-            }),
-        ));
-    }
-    cell("list: get, 10^5 items of 16 bytes in random order", "ns (less is better)", rounds, &mut peers);
-    drop(peers);
-    let mut peers: Vec<Peer<'_>> = vec![(
-        "forq",
-        Box::new(|| {
-            let started = Instant::now();
-            indices.iter().for_each(|&index| list.set(index as usize, &[3, 3]).expect("it is there"));
-            per(started, ENTRIES)
-        }),
-    )];
-    if let Some(boost) = boost {
-        peers.push((
-            "Boost vector",
-            Box::new(|| {
-                let started = Instant::now();
-                boost.vector_set(&indices, 3);
-                per(started, ENTRIES)
-            }),
-        ));
-    }
-    cell("list: set, the same", "ns (less is better)", rounds, &mut peers);
-    drop(peers);
+    let get = |index: u32| list.get(index as usize).expect("it is there")[0];
+    let set = |index: u32| list.set(index as usize, &[3, 3]).expect("it is there");
     let fresh: List<'_, Sixteen> = manager.list("fresh list").expect("a list");
-    let mut peers: Vec<Peer<'_>> = vec![(
-        "forq",
-        Box::new(|| {
+    let with_vector = |title: &str, forq: &dyn Fn() -> f64, theirs: &dyn Fn(&Boost) -> f64| {
+        let mut peers: Vec<Peer<'_>> = vec![("forq", Box::new(forq))];
+        peers.extend(boost.map(|boost| -> Peer<'_> { ("Boost vector", Box::new(|| theirs(boost))) }));
+        cell(title, "ns (less is better)", &mut peers);
+    };
+    with_vector(
+        "list: get, 10^5 items of 16 bytes in random order",
+        &|| timed(ENTRIES, || assert_eq!(indices.iter().map(|&index| get(index)).sum::<u64>(), expected)),
+        &|boost| timed(ENTRIES, || assert_eq!(boost.vector_get(&indices), expected)),
+    );
+    with_vector(
+        "list: set, the same",
+        &|| timed(ENTRIES, || indices.iter().for_each(|&index| set(index))),
+        &|boost| timed(ENTRIES, || boost.vector_set(&indices, 3)),
+    );
+    with_vector(
+        "list: push, from an empty one",
+        &|| {
             fresh.clear().expect("it works");
-            let started = Instant::now();
-            (0..ENTRIES as u64).for_each(|number| fresh.push(&[number, number]).expect("there is room"));
-            per(started, ENTRIES)
-        }),
-    )];
-    if let Some(boost) = boost {
-        peers.push((
-            "Boost vector",
-            Box::new(|| {
-                let started = Instant::now();
-                boost.vector_fill(ENTRIES);
-                per(started, ENTRIES)
-            }),
-        ));
-    }
-    cell("list: push, from an empty one", "ns (less is better)", rounds, &mut peers);
+            timed(ENTRIES, || {
+                (0..ENTRIES as u64).for_each(|number| fresh.push(&[number, number]).expect("there is room"));
+            })
+        },
+        &|boost| timed(ENTRIES, || boost.vector_fill(ENTRIES)),
+    );
 }
 
 /// Each process has keys of its own, half of all, and a CPU of its own.
 fn scaling(dict: &Shared<'_>) {
     const PASSES: usize = 4;
-    let rounds = setting("ROUNDS", 15);
     let halves = [keys(0, ENTRIES / 2), keys(ENTRIES / 2, ENTRIES / 2)];
     type Work = fn(&Shared<'_>, &[Sixteen]);
     let works: [(&str, Work); 3] = [
@@ -303,40 +235,30 @@ fn scaling(dict: &Shared<'_>) {
         };
         let mut peers: [Peer<'_>; 2] =
             [("2 processes", Box::new(|| run(2))), ("1 process", Box::new(|| run(1)))];
-        cell(
-            &format!("{name}, keys of its own for each process"),
-            "million/s (more is better)",
-            rounds,
-            &mut peers,
-        );
+        cell(&format!("{name}, keys of its own for each process"), "million/s (more is better)", &mut peers);
     }
 }
 
-/// What a call takes in Python's Manager.
+/// What a call takes in Python's Manager, in nanoseconds, as it says itself.
 fn python() {
-    const SCRIPT: &str = "
-import multiprocessing, time
-if __name__ == '__main__':
-    with multiprocessing.Manager() as manager:
-        d, l = manager.dict(), manager.list()
-        key, value = b'k' * 16, b'v' * 16
-        d[key] = value
-        l.append(value)
-        def ns(call, count=20000):
-            for _ in range(1000): call()
-            start = time.perf_counter()
-            for _ in range(count): call()
-            return (time.perf_counter() - start) / count * 1e9
-        print(f'dict get {ns(lambda: d[key]):.0f}, set {ns(lambda: d.__setitem__(key, value)):.0f}, '
-              f'list get {ns(lambda: l[0]):.0f}, append {ns(lambda: l.append(value)):.0f}')
-";
-    match Command::new("python3").args(["-c", SCRIPT]).output() {
-        Ok(output) if output.status.success() => {
-            println!("\nPython's Manager, ns: {}", String::from_utf8_lossy(&output.stdout).trim());
-        }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/manager.py");
+    let output = match Command::new("python3").args([script, &brief(20_000).to_string()]).output() {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
         Ok(output) => {
-            println!("\nPython's Manager is not measured: {}", String::from_utf8_lossy(&output.stderr))
+            println!("\nnot measured: Python's Manager: {}", String::from_utf8_lossy(&output.stderr));
+            return;
         }
-        Err(error) => println!("\nPython's Manager is not measured: python3: {error}"),
+        Err(error) => {
+            println!("\nnot measured: Python's Manager: python3: {error}");
+            return;
+        }
+    };
+    println!("\nPython's Manager: ns (less is better)");
+    for line in output.lines() {
+        let (name, samples) = line.split_once(':').expect("a name, and samples");
+        let samples: Vec<f64> =
+            samples.split_whitespace().map(|sample| sample.parse().expect("a number")).collect();
+        record("Python's Manager", name, "ns (less is better)", &samples);
+        println!("  {name:<28} median {:>10.0}", median(&samples));
     }
 }

@@ -9,10 +9,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::BenchmarkId;
 use forq::{Mutex, Shared};
 use pthread::{Kind, PthreadMutex};
-use support::{Peer, paired, setting, together};
+use support::{Peer, brief, criterion, is_trial, paired, start, together};
 
 /// A lock around a counter.
 trait Counter {
@@ -59,15 +59,16 @@ fn alone(counter: &impl Counter, count: u64) -> Duration {
 }
 
 fn main() {
+    start();
     let forq = Shared::new(Mutex::new(0u64)).expect("shared memory");
     let robust = PthreadMutex::new(Kind::Robust);
     let plain = PthreadMutex::new(Kind::Plain);
 
-    if !std::env::args().any(|argument| argument == "--test") {
+    if !is_trial() {
         tables(&forq, &robust, &plain);
     }
 
-    let mut criterion = Criterion::default().configure_from_args().sample_size(15);
+    let mut criterion = criterion();
     let mut group = criterion.benchmark_group("mutex/uncontended");
     group.bench_function("forq", |b| b.iter_custom(|count| alone(&*forq, count)));
     group.bench_function("glibc robust", |b| b.iter_custom(|count| alone(&*robust, count)));
@@ -87,17 +88,17 @@ fn main() {
 }
 
 fn tables(forq: &Mutex<u64>, robust: &PthreadMutex, plain: &PthreadMutex) {
-    const ALONE: u64 = 5_000_000;
-    let rounds = setting("ROUNDS", 21);
-    let per = |elapsed: Duration| elapsed.as_nanos() as f64 / ALONE as f64;
+    const ROUNDS: usize = 21;
+    let count = brief(5_000_000) as u64;
+    let per = |elapsed: Duration| elapsed.as_nanos() as f64 / count as f64;
     let mut peers: [Peer<'_>; 3] = [
-        ("forq", Box::new(|| per(alone(forq, ALONE)))),
-        ("glibc robust", Box::new(|| per(alone(robust, ALONE)))),
-        ("glibc plain", Box::new(|| per(alone(plain, ALONE)))),
+        ("forq", Box::new(|| per(alone(forq, count)))),
+        ("glibc robust", Box::new(|| per(alone(robust, count)))),
+        ("glibc plain", Box::new(|| per(alone(plain, count)))),
     ];
-    paired("uncontended lock + unlock", "ns (less is better)", rounds, &mut peers);
+    paired("uncontended lock + unlock", "ns (less is better)", ROUNDS, &mut peers);
     for processes in [2, 4] {
-        let each = 4_000_000 / processes as u64;
+        let each = brief(4_000_000 / processes) as u64;
         let rate = |elapsed: Duration| (each * processes as u64) as f64 / elapsed.as_secs_f64() / 1e6;
         let mut peers: [Peer<'_>; 3] = [
             ("forq", Box::new(|| rate(contend(forq, processes, each)))),
@@ -107,7 +108,7 @@ fn tables(forq: &Mutex<u64>, robust: &PthreadMutex, plain: &PthreadMutex) {
         paired(
             &format!("{processes} processes, empty section"),
             "million/s (more is better)",
-            rounds,
+            ROUNDS,
             &mut peers,
         );
     }

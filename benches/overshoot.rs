@@ -8,7 +8,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use forq::{Barrier, Condvar, Error, Event, LockError, Mutex, Process, Semaphore, Shared};
-use support::{median, setting};
+use support::{brief, is_trial, median, quantile, record, setting, start};
 
 forq::shareable! {
     struct Objects {
@@ -72,8 +72,8 @@ fn overshoots(wait: &dyn Fn(Duration), limit: Duration, count: usize) -> Vec<f64
 }
 
 fn main() {
-    let is_trial = std::env::args().any(|argument| argument == "--test");
-    let count = if is_trial { 3 } else { setting("WAITS", 200).max(1) };
+    start();
+    let count = if is_trial() { 3 } else { brief(setting("WAITS", 200)).max(1) };
     let objects = Shared::new(Objects {
         held: Mutex::new(0),
         own: Mutex::new(0),
@@ -93,15 +93,16 @@ fn main() {
     .expect("a process");
     objects.is_held.wait().expect("no signals");
     for limit in [Duration::from_millis(1), Duration::from_millis(20)] {
-        println!("\nbeyond a limit of {limit:?}: {count} waits each, us");
+        let title = format!("beyond a limit of {limit:?}");
+        println!("\n{title}: {count} waits each, us");
         for (name, wait) in waits(&objects) {
             let beyond = overshoots(&wait, limit, count);
-            let quantile = |part: f64| beyond[((count - 1) as f64 * part) as usize];
+            record(&title, name, "us (less is better)", &beyond);
             println!(
                 "  {name:<32} median {:>8.1}  90 % {:>8.1}  99 % {:>8.1}  least {:>8.1}  most {:>8.1}",
                 median(&beyond),
-                quantile(0.9),
-                quantile(0.99),
+                quantile(&beyond, 0.9),
+                quantile(&beyond, 0.99),
                 beyond[0],
                 beyond[count - 1]
             );

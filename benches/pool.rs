@@ -8,6 +8,8 @@
 mod memory;
 #[path = "peers/pools.rs"]
 mod pools;
+#[path = "peers/program.rs"]
+mod program;
 #[path = "pool/scheduling.rs"]
 mod scheduling;
 mod support;
@@ -16,10 +18,11 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
 use forq::{Pool, Process, Shared};
 use rayon::prelude::*;
-use support::{Peer, paired, pin, setting};
+use support::{
+    Peer, await_one_thread, brief, criterion, is_quick, is_trial, paired, pin, record, setting, start,
+};
 
 const MILLION: usize = 1_000_000;
 const ITEMS: usize = 100_000;
@@ -49,7 +52,8 @@ fn ten_microseconds() -> u32 {
 }
 
 fn main() {
-    if !std::env::args().any(|argument| argument == "--test") {
+    start();
+    if !is_trial() {
         tables();
         if std::env::var_os("CELLS").is_some() {
             return;
@@ -58,7 +62,7 @@ fn main() {
     let pool = Pool::new(2).expect("a pool of two");
     let inputs: Vec<u64> = (0..MILLION as u64).collect();
     let mut outputs = vec![0; MILLION];
-    let mut criterion = Criterion::default().configure_from_args().sample_size(15);
+    let mut criterion = criterion();
     let mut group = criterion.benchmark_group("pool");
     group.bench_function("map of x * x over 10^6", |b| {
         b.iter(|| pool.batch().map_into(|x| x.wrapping_mul(*x), &inputs, &mut outputs));
@@ -70,7 +74,7 @@ fn main() {
 }
 
 fn tables() {
-    let rounds = setting("ROUNDS", 15);
+    let rounds = if is_quick() { 1 } else { setting("ROUNDS", 15) };
     let picked = std::env::var("CELLS").unwrap_or_default();
     let wanted = |name: &str| picked.is_empty() || picked.split(',').any(|cell| cell.trim() == name);
     let pool = &Pool::new(2).expect("a pool of two");
@@ -85,15 +89,21 @@ fn tables() {
         small(pool, &mut others, rounds);
     }
     if wanted("start") {
-        start(&mut others, rounds);
+        start_and_stop(&mut others, rounds);
     }
     drop(others);
     if wanted("overhead") {
         scheduling::overhead(pool, rounds);
     }
     if wanted("efficiency") {
-        scheduling::efficiency(pool, "10^5 items of 10 us", ITEMS, ten_microseconds(), rounds.min(7));
-        scheduling::efficiency(pool, "500 items of 10 ms", 500, ten_microseconds() * 1000, rounds.min(5));
+        scheduling::efficiency(pool, "10^5 items of 10 us", brief(ITEMS), ten_microseconds(), rounds.min(7));
+        scheduling::efficiency(
+            pool,
+            "500 items of 10 ms",
+            brief(500),
+            ten_microseconds() * 1000,
+            rounds.min(5),
+        );
     }
     if wanted("scale") {
         scheduling::scale(rounds.min(5));
@@ -182,11 +192,8 @@ fn tiny(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
     }
     paired("map of x * x over 10^6 u64", "ms (less is better)", rounds, &mut peers);
     drop(peers);
-    // What forks wants no other threads.
     drop(threads);
-    while std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    await_one_thread();
 }
 
 /// The chunk with which the pool in C is fastest.
@@ -204,10 +211,10 @@ fn best_chunk(others: &mut pools::Pools) -> usize {
 
 /// Items of 10 us, one by one: the time of each pool over what two workers need without any overhead.
 fn one_by_one(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
-    const COUNT: usize = 20_000;
-    let steps = vec![ten_microseconds(); COUNT];
-    let request = format!("work {} {COUNT} 1", steps[0]);
-    let (c, python) = (request.clone(), format!("work 10000 {COUNT} 1"));
+    let count = brief(20_000);
+    let steps = vec![ten_microseconds(); count];
+    let request = format!("work {} {count} 1", steps[0]);
+    let (c, python) = (request.clone(), format!("work 10000 {count} 1"));
     let mut peers: Vec<Peer<'_>> = vec![(
         "forq, chunks of 1",
         Box::new(|| {
@@ -257,7 +264,7 @@ fn small(pool: &Pool, others: &mut pools::Pools, rounds: usize) {
 }
 
 /// A pool made, and ended.
-fn start(others: &mut pools::Pools, rounds: usize) {
+fn start_and_stop(others: &mut pools::Pools, rounds: usize) {
     let mut peers: Vec<Peer<'_>> = vec![
         (
             "forq start + stop",
@@ -383,8 +390,7 @@ fn rest(pool: &Pool) {
     std::thread::sleep(Duration::from_millis(100));
     let before = used();
     std::thread::sleep(Duration::from_secs(2));
-    println!(
-        "\nat rest for 2 s: {:.4} % of one CPU, both workers together",
-        (used() - before) as f64 / 2e9 * 100.0
-    );
+    let percent = (used() - before) as f64 / 2e9 * 100.0;
+    record("at rest", "both workers together", "% of one CPU (less is better)", &[percent]);
+    println!("\nat rest for 2 s: {percent:.4} % of one CPU, both workers together");
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use bare::count_bare;
-use support::{median, setting};
+use support::{Rounds, is_quick, is_trial, median, record, start};
 use word_count::block::{BLOCK_SIZE, Block, COUNTED};
 use word_count::crew::{Alone, Counter, Crew, SPARE_TABLES};
 use word_count::files::{Found, find};
@@ -31,8 +31,12 @@ const WORKERS: usize = 2;
 const MEGABYTE: usize = 1_000_000;
 
 fn main() {
-    let is_trial = env::args().any(|argument| argument == "--test");
-    let (rounds, size) = if is_trial { (1, 6 * MEGABYTE) } else { (setting("ROUNDS", 20), 200 * MEGABYTE) };
+    start();
+    let size = match () {
+        () if is_trial() => 6 * MEGABYTE,
+        () if is_quick() => 30 * MEGABYTE,
+        () => 200 * MEGABYTE,
+    };
     let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("word_count_bench");
     let directory = env::var_os("TREE").map_or_else(
         || {
@@ -47,7 +51,7 @@ fn main() {
         work.bytes / MEGABYTE as u64,
         work.blocks.len()
     );
-    measure(&work, rounds);
+    measure(&work);
     let _ = fs::remove_dir_all(&made);
 }
 
@@ -61,12 +65,12 @@ struct Work {
     bytes: u64,
 }
 
-fn measure(work: &Work, rounds: usize) {
+fn measure(work: &Work) {
     let mut ratios = Vec::new();
     let mut columns = [Vec::new(), Vec::new(), Vec::new()];
     println!("round  alone ms   bare ms   pool ms  bare/pool");
     // The first round brings everything into the page cache.
-    for round in 0..=rounds {
+    for round in Rounds::new(20) {
         let mut times = [Duration::ZERO; 3];
         let mut words = [0; 3];
         for turn in 0..3 {
@@ -74,7 +78,7 @@ fn measure(work: &Work, rounds: usize) {
             (words[which], times[which]) = [alone, bare, pool][which](work);
         }
         assert!(words.iter().all(|&count| count == words[0] && count > 0), "{words:?}");
-        if round == 0 && rounds > 1 {
+        if round == 0 {
             continue;
         }
         let [alone, bare, pool] = times.map(|time| time.as_secs_f64() * 1e3);
@@ -83,6 +87,9 @@ fn measure(work: &Work, rounds: usize) {
         for (column, time) in columns.iter_mut().zip([alone, bare, pool]) {
             column.push(time);
         }
+    }
+    for (name, which) in [("forq pool", 2), ("two bare processes", 1), ("one process", 0)] {
+        record("words in files, 2 workers", name, "ms (less is better)", &columns[which]);
     }
     let [alone, bare, pool] = columns.map(|column| median(&column));
     println!("medians: alone {alone:.1} ms, bare {bare:.1} ms, pool {pool:.1} ms");

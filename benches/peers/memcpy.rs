@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Spin, pin};
+use crate::support::{Spin, await_one_thread, pin};
 
 /// A block, and whose turn it is: even, the writer's; odd, the copier's.
 #[repr(align(128))]
@@ -28,7 +28,7 @@ pub(crate) fn fresh_copies<const N: usize>(blocks: usize, count: u64) -> Duratio
             spin.wait();
         }
     };
-    std::thread::scope(|scope| {
+    let taken = std::thread::scope(|scope| {
         scope.spawn(|| {
             pin(1);
             let mut source = vec![1u8; N];
@@ -56,5 +56,7 @@ pub(crate) fn fresh_copies<const N: usize>(blocks: usize, count: u64) -> Duratio
         }
         assert_eq!(sum, count * (count - 1) / 2, "a block was not copied whole");
         taken
-    })
+    });
+    await_one_thread();
+    taken
 }

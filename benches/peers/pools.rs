@@ -1,45 +1,15 @@
-//! Other pools: C and Python ones in processes of their own, which give a sample for each line they are sent.
+//! Other pools: C and Python ones in processes of their own.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-/// A program that measures itself.
-pub(crate) struct Peer {
-    child: Child,
-    requests: Option<ChildStdin>,
-    samples: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn start(command: &mut Command) -> Option<Self> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
-        let (requests, samples) = (child.stdin.take(), BufReader::new(child.stdout.take()?));
-        Some(Self { child, requests, samples })
-    }
-
-    /// Nanoseconds of one sample.
-    pub(crate) fn sample(&mut self, request: &str) -> f64 {
-        let requests = self.requests.as_mut().expect("open until dropped");
-        writeln!(requests, "{request}").expect("the peer reads");
-        let mut line = String::new();
-        self.samples.read_line(&mut line).expect("the peer answers");
-        line.trim().parse().unwrap_or_else(|_| panic!("{request}: {line:?}"))
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.requests = None;
-        let _ = self.child.wait();
-    }
-}
+use crate::program::Program;
 
 /// Those that are to be had here: without a compiler or Python there are fewer.
 pub(crate) struct Pools {
-    pub(crate) fork: Option<Peer>,
-    pub(crate) openmp: Option<Peer>,
-    pub(crate) python: Option<Peer>,
+    pub(crate) fork: Option<Program>,
+    pub(crate) openmp: Option<Program>,
+    pub(crate) python: Option<Program>,
 }
 
 impl Pools {
@@ -52,11 +22,10 @@ impl Pools {
             .arg(here.join("pool.c"))
             .status()
             .is_ok_and(|status| status.success());
-        let c = |which| compiled.then(|| Peer::start(Command::new(&program).arg(which))).flatten();
-        Self {
-            fork: c("fork"),
-            openmp: c("openmp"),
-            python: Peer::start(Command::new("python3").arg(here.join("pool.py"))),
+        if !compiled {
+            println!("not measured: pools in C: gcc cannot compile benches/peers/pool.c");
         }
+        let c = |which| compiled.then(|| Program::start(Command::new(&program).arg(which))).flatten();
+        Self { fork: c("fork"), openmp: c("openmp"), python: Program::python("pool.py", &[]) }
     }
 }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use forq::Pool;
 
-use crate::support::{Peer, median, paired, together};
+use crate::support::{Peer, Rounds, brief, median, paired, record, together};
 use crate::{ITEMS, MILLION, ten_microseconds, work};
 
 /// What part of the throughput of two bare processes, which do half each, the pool reaches in chunks of its own choice.
 pub(crate) fn efficiency(pool: &Pool, title: &str, count: usize, steps: u32, rounds: usize) {
     let steps = vec![steps; count];
     let (mut parts, mut bare_times, mut pool_times) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..=rounds {
+    for round in Rounds::new(rounds) {
         let (_, bare) =
             together(2, |_| steps[..count / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
         let started = Instant::now();
@@ -24,10 +24,13 @@ pub(crate) fn efficiency(pool: &Pool, title: &str, count: usize, steps: u32, rou
             pool_times.push(taken);
         }
     }
+    let cell = format!("{title}, default chunks, 2 workers");
+    record(&cell, "part of two bare processes", "part (more is better)", &parts);
     let fastest = |times: &[f64]| times.iter().copied().fold(f64::MAX, f64::min);
     println!(
-        "\n{title}, default chunks, 2 workers: {:.4} of two bare processes, median of {rounds} rounds; of the fastest of each {:.4}",
+        "\n{cell}: {:.4} of two bare processes, median of {} rounds; of the fastest of each {:.4}",
         median(&parts),
+        parts.len(),
         fastest(&bare_times) / fastest(&pool_times)
     );
 }
@@ -56,12 +59,13 @@ pub(crate) fn scale(rounds: usize) {
 
 /// 10^5 items of 10 us one by one, beside two bare processes that do half each.
 pub(crate) fn overhead(pool: &Pool, rounds: usize) {
-    let steps = [ten_microseconds(); ITEMS];
+    let count = brief(ITEMS);
+    let steps = vec![ten_microseconds(); count];
     let mut pool_times = Vec::new();
     let mut bare_times = Vec::new();
-    for round in 0..=rounds.min(15) {
+    for round in Rounds::new(rounds.min(15)) {
         let (_, bare) =
-            together(2, |_| steps[..ITEMS / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
+            together(2, |_| steps[..count / 2].iter().map(|&steps| u64::from(work(steps) & 1)).sum());
         let started = Instant::now();
         pool.batch().chunk_size(1).map(|&steps| work(steps), &steps).expect("a map");
         if round > 0 {
@@ -72,9 +76,13 @@ pub(crate) fn overhead(pool: &Pool, rounds: usize) {
     let each: Vec<f64> = pool_times
         .iter()
         .zip(&bare_times)
-        .map(|(pool, bare)| (pool - bare) * 2.0 / ITEMS as f64 * 1e9)
+        .map(|(pool, bare)| (pool - bare) * 2.0 / count as f64 * 1e9)
         .collect();
-    println!("\n10^5 items of 10 us, chunk size 1, 2 workers: {} paired rounds", each.len());
+    let cell = "10^5 items of 10 us, chunk size 1, 2 workers";
+    record(cell, "overhead of an item", "ns of one worker (less is better)", &each);
+    record(cell, "forq", "s (less is better)", &pool_times);
+    record(cell, "two bare processes", "s (less is better)", &bare_times);
+    println!("\n{cell}: {} paired rounds", each.len());
     println!(
         "  forq {:.1} ms, two bare processes {:.1} ms",
         median(&pool_times) * 1e3,
@@ -83,34 +91,46 @@ pub(crate) fn overhead(pool: &Pool, rounds: usize) {
     println!("  overhead an item, median of the rounds: {:.0} ns of one worker", median(&each));
 }
 
-/// One item of 1 s among 999 of 1 ms, by sleeping, so that the machine's load matters little: beside the best possible, and
+/// One item of 1 s among 999 of 1 ms (fewer in a quick run), by sleeping, so that the machine's load matters little: beside the best possible, and
 /// beside list scheduling, one by one in the given order, without any overhead (R. L. Graham, "Bounds on Multiprocessing Timing
 /// Anomalies", 1969).
 pub(crate) fn skew(pool: &Pool, rounds: usize) {
-    const SHORT: u64 = 999;
+    let short_items = brief(1000) - 1;
+    let long = short_items as u64 + 1;
     let nap = |&millis: &u64| std::thread::sleep(Duration::from_millis(millis));
-    println!("\none item of 1 s among {SHORT} of 1 ms, 2 workers: medians of {rounds} paired rounds");
-    for (name, at) in [("first", 0), ("in the middle", 500), ("last", 999)] {
-        let mut items = vec![1; SHORT as usize + 1];
-        items[at] = 1000;
-        let (mut own, mut over) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
+    println!("\none item as long as {long} others of 1 ms, 2 workers: medians of paired rounds");
+    for (name, at) in [("first", 0), ("in the middle", short_items / 2), ("last", short_items)] {
+        let mut items = vec![1; short_items + 1];
+        items[at] = long;
+        let (mut own, mut single) = (Vec::new(), Vec::new());
+        // There is nothing to warm up.
+        for _ in Rounds::new(rounds).skip_while(|&round| round == 0) {
             let started = Instant::now();
             pool.map(nap, &items).expect("a map");
-            let taken = started.elapsed().as_secs_f64();
+            own.push(started.elapsed().as_secs_f64());
             let started = Instant::now();
             pool.batch().chunk_size(1).map(nap, &items).expect("a map");
-            own.push(taken);
-            over.push(taken / started.elapsed().as_secs_f64());
+            single.push(started.elapsed().as_secs_f64());
         }
         // A short nap lasts somewhat longer than it was asked to.
         let (short, lateness) = (short_nap(), 0.0001);
-        let durations = items.iter().map(|&item| if item == 1 { short } else { 1.0 + lateness });
+        let long = long as f64 * 1e-3 + lateness;
+        let durations = items.iter().map(|&item| if item == 1 { short } else { long });
+        let best = long.max((long + short_items as f64 * short) / 2.0);
+        let scheduled = list_scheduling(durations);
+        let cell = format!("one long item among short ones, {name}");
+        for (name, samples) in [
+            ("default chunks", &own),
+            ("chunks of 1", &single),
+            ("best possible", &vec![best; own.len()]),
+            ("list scheduling", &vec![scheduled; own.len()]),
+        ] {
+            record(&cell, name, "s (less is better)", samples);
+        }
+        let over: Vec<f64> = own.iter().zip(&single).map(|(own, single)| own / single).collect();
         println!(
-            "  {name:<14} {:.3} s; best possible {:.3}, list scheduling {:.3}; default chunks by chunks of 1 {:.3}",
+            "  {name:<14} {:.3} s; best possible {best:.3}, list scheduling {scheduled:.3}; default chunks by chunks of 1 {:.3}",
             median(&own),
-            (1.0 + lateness).max((1.0 + SHORT as f64 * short) / 2.0),
-            list_scheduling(durations),
             median(&over)
         );
     }

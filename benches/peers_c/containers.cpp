@@ -1,5 +1,4 @@
-// Boost.Interprocess's containers in shared memory, each under an interprocess_mutex, as the benchmark of the manager drives them.
-// Compiled by benches/manager.rs into a shared library; needs libboost-dev.
+// Boost.Interprocess's containers in shared memory, under one interprocess_mutex, as the benchmark of the manager drives them.
 #include <sys/mman.h>
 
 #include <boost/functional/hash.hpp>
@@ -65,7 +64,7 @@ template <class Map> static void set_all(Shared *s, Map *map, const Sixteen *key
 }
 
 extern "C" {
-void *boost_new(size_t size) {
+void *peer_boost_containers_new(size_t size) {
     void *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return nullptr;
     auto *s = new Shared{Buffer(ipc::create_only, memory, size), nullptr, nullptr, nullptr, nullptr};
@@ -76,19 +75,19 @@ void *boost_new(size_t size) {
     s->vector = s->buffer.construct<Vector>("vector")(segment);
     return s;
 }
-uint64_t boost_unordered_get(Shared *s, const Sixteen *keys, size_t count) { return get_all(s, s->unordered, keys, count); }
-void boost_unordered_set(Shared *s, const Sixteen *keys, size_t count, uint64_t value) { set_all(s, s->unordered, keys, count, value); }
-void boost_unordered_clear(Shared *s) {
+uint64_t peer_boost_unordered_get(Shared *s, const Sixteen *keys, size_t count) { return get_all(s, s->unordered, keys, count); }
+void peer_boost_unordered_set(Shared *s, const Sixteen *keys, size_t count, uint64_t value) { set_all(s, s->unordered, keys, count, value); }
+void peer_boost_unordered_clear(Shared *s) {
     Lock lock(*s->mutex);
     Unordered(8, boost::hash<Sixteen>(), std::equal_to<Sixteen>(), s->buffer.get_segment_manager()).swap(*s->unordered);
 }
-uint64_t boost_ordered_get(Shared *s, const Sixteen *keys, size_t count) { return get_all(s, s->ordered, keys, count); }
-void boost_ordered_set(Shared *s, const Sixteen *keys, size_t count, uint64_t value) { set_all(s, s->ordered, keys, count, value); }
-void boost_ordered_clear(Shared *s) {
+uint64_t peer_boost_ordered_get(Shared *s, const Sixteen *keys, size_t count) { return get_all(s, s->ordered, keys, count); }
+void peer_boost_ordered_set(Shared *s, const Sixteen *keys, size_t count, uint64_t value) { set_all(s, s->ordered, keys, count, value); }
+void peer_boost_ordered_clear(Shared *s) {
     Lock lock(*s->mutex);
     s->ordered->clear();
 }
-uint64_t boost_vector_get(Shared *s, const uint32_t *indices, size_t count) {
+uint64_t peer_boost_vector_get(Shared *s, const uint32_t *indices, size_t count) {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++) {
         Lock lock(*s->mutex);
@@ -96,13 +95,13 @@ uint64_t boost_vector_get(Shared *s, const uint32_t *indices, size_t count) {
     }
     return sum;
 }
-void boost_vector_set(Shared *s, const uint32_t *indices, size_t count, uint64_t value) {
+void peer_boost_vector_set(Shared *s, const uint32_t *indices, size_t count, uint64_t value) {
     for (size_t i = 0; i < count; i++) {
         Lock lock(*s->mutex);
         (*s->vector)[indices[i]] = Sixteen{{value, i}};
     }
 }
-void boost_vector_fill(Shared *s, size_t count) {
+void peer_boost_vector_fill(Shared *s, size_t count) {
     {
         Lock lock(*s->mutex);
         Vector(s->buffer.get_segment_manager()).swap(*s->vector);
