@@ -113,6 +113,9 @@ pub use sync::event::Event;
 #[cfg(feature = "lock_api")]
 pub use sync::lock_api::RawLock;
 pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
+#[cfg(feature = "std")]
+pub use sync::name_view::NameView;
+pub use sync::names::ObjectKind;
 pub use sync::permit::Permit;
 pub use sync::reentrant::{ReentrantLockResult, ReentrantMutex, ReentrantMutexGuard};
 pub use sync::semaphore::Semaphore;

@@ -229,6 +229,14 @@ impl Pool {
         self.host().enter(|host| host.join(Deadline::after(timeout)))
     }
 
+    /// Gives it a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        self.host().set_name(name.as_bytes())
+    }
+
     /// What the pool has done.
     #[must_use]
     pub fn statistics(&self) -> PoolStatistics {
