@@ -115,6 +115,7 @@ impl Host {
         let code = Code::now()?;
         // SAFETY: both mappings go into the host, which outlives the view; the block is new and large enough.
         let shared = unsafe { Shared::new(&memory, arena.memory(), workers) };
+        shared.control().label.0.write(workers);
         let books = Books::new(arena)?;
         let commands = Fd::event()?;
         let (lifeline_end, lifeline) = Fd::pipe()?;

@@ -28,6 +28,8 @@ mod imap;
 pub(crate) mod job;
 mod message;
 mod overdue;
+#[cfg(feature = "std")]
+pub(crate) mod pool_view;
 mod recruit;
 pub(crate) mod result;
 mod run;
