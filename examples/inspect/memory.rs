@@ -1,18 +1,16 @@
 //! Places in memory, the same for all processes that share it; and reading what is there, through any of them.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::process::Process;
 
 /// What processes share: a file, or memory without one, which is a file to the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub(crate) enum Memory {
-    File {
-        device: (u32, u32),
-        inode: u64,
-        name: String,
-    },
+    /// The name is none to tell it by: who has made a named segment sees another one than who has opened it.
+    File { device: (u32, u32), inode: u64, name: String },
     /// A process's own.
     Private(u32),
 }
@@ -22,6 +20,35 @@ pub(crate) enum Memory {
 pub(crate) struct Place {
     pub(crate) memory: Memory,
     pub(crate) offset: usize,
+}
+
+impl Memory {
+    fn key(&self) -> (u32, Option<(u32, u32)>, u64) {
+        match self {
+            Self::File { device, inode, .. } => (0, Some(*device), *inode),
+            Self::Private(pid) => (*pid, None, 0),
+        }
+    }
+}
+
+impl PartialEq for Memory {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Memory {}
+
+impl PartialOrd for Memory {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Memory {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
 }
 
 impl fmt::Display for Memory {
@@ -36,17 +63,6 @@ impl fmt::Display for Memory {
 }
 
 impl Memory {
-    /// As short as tells it from others.
-    pub(crate) fn short(&self) -> String {
-        match self {
-            Self::File { name, inode, .. } => match name.strip_prefix("/dev/shm/forq-") {
-                Some(name) => name.to_owned(),
-                None => format!("#{inode}"),
-            },
-            Self::Private(pid) => format!("process {pid}"),
-        }
-    }
-
     /// Whether it is of the kind that forq makes: what else processes share may be large files, which are not to be read in vain.
     pub(crate) fn may_be_ours(&self) -> bool {
         const OURS: [&str; 4] = ["/memfd:", "/dev/shm/", "/dev/zero", "[anon_shmem"];

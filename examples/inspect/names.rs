@@ -1,6 +1,8 @@
 //! What things are called: by their programs, or by where they are.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use forq::{NameView, ObjectKind, SegmentView};
 
@@ -10,13 +12,28 @@ use super::memory::{Atlas, Memory, Place};
 #[derive(Default)]
 pub(crate) struct Names {
     given: BTreeMap<((u32, u32), u64, u64), NameView>,
+    /// Those of segments, and of managers.
+    segments: BTreeMap<((u32, u32), u64), String>,
     /// Objects of segments by where they begin, with their sizes.
     objects: BTreeMap<Place, (String, usize)>,
 }
 
+/// The segments that have a name now, by device and number.
+fn named_segments() -> BTreeMap<((u32, u32), u64), String> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let (name, file) = (entry.file_name().to_string_lossy().into_owned(), entry.metadata());
+        if let (Some(name), Ok(file)) = (name.strip_prefix("forq-"), file) {
+            let device = (libc::major(file.dev()), libc::minor(file.dev()));
+            found.insert((device, file.ino()), name.to_owned());
+        }
+    }
+    found
+}
+
 impl Names {
     pub(crate) fn of(atlas: &Atlas<'_>) -> Self {
-        let mut names = Self::default();
+        let mut names = Self { segments: named_segments(), ..Self::default() };
         for (place, size) in atlas.starts() {
             let Memory::File { name, .. } = &place.memory else { continue };
             if name.starts_with(NameView::FILE) {
@@ -70,7 +87,7 @@ impl Names {
         let (start, (name, size)) = self.objects.range(..=place).next_back()?;
         let distance = place.offset.checked_sub(start.offset).filter(|distance| distance < size)?;
         let is_same = start.memory == place.memory;
-        let segment = place.memory.short();
+        let segment = self.memory(&place.memory);
         is_same.then(|| match distance {
             0 => format!("{segment}/{name}"),
             distance => format!("{segment}/{name}+{distance:#x}"),
@@ -79,7 +96,21 @@ impl Names {
 
     /// What to call it in a table.
     pub(crate) fn short(&self, place: &Place) -> String {
-        self.name(place).unwrap_or_else(|| format!("{}+{:#x}", place.memory.short(), place.offset))
+        let memory = || self.memory(&place.memory);
+        self.name(place).unwrap_or_else(|| match place.offset {
+            0 => memory(),
+            offset => format!("{}+{offset:#x}", memory()),
+        })
+    }
+
+    /// As short as tells it from others.
+    fn memory(&self, memory: &Memory) -> String {
+        match memory {
+            Memory::File { device, inode, .. } => {
+                self.segments.get(&(*device, *inode)).cloned().unwrap_or_else(|| format!("#{inode}"))
+            }
+            Memory::Private(pid) => format!("process {pid}"),
+        }
     }
 
     /// Where everything of a kind is that has a name.

@@ -177,3 +177,9 @@ pub(crate) fn state_of(tid: u32) -> char {
 pub(crate) fn command_of(pid: u32) -> String {
     read_lossy(&format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
+
+/// The process that a thread belongs to.
+pub(crate) fn process_of(tid: u32) -> Option<u32> {
+    let status = read_lossy(&format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
