@@ -104,6 +104,8 @@ fn each_kind() {
     let condvar = Shared::new(Condvar::new()).unwrap();
     let event = Shared::new(Event::new()).unwrap();
     let barrier = Shared::new(Barrier::new(1)).unwrap();
+    let value = forq::Value::new(1u64).unwrap();
+    let array = forq::Array::<u64>::new(3).unwrap();
     let queue = Queue::<u64>::new(3).unwrap();
     let bytes = forq::ByteQueue::new(3, 3).unwrap();
     let (sender, receiver) = forq::channel::<u64>(3).unwrap();
@@ -115,6 +117,8 @@ fn each_kind() {
     condvar.set_name("condvar").unwrap();
     event.set_name("event").unwrap();
     barrier.set_name("barrier").unwrap();
+    value.set_name("value").unwrap();
+    array.set_name("array").unwrap();
     queue.set_name("queue").unwrap();
     bytes.set_name("bytes").unwrap();
     sender.set_name("sender").unwrap();
@@ -127,6 +131,8 @@ fn each_kind() {
     let expected = [
         ("mutex", ObjectKind::Mutex),
         ("reentrant", ObjectKind::Mutex),
+        ("value", ObjectKind::Mutex),
+        ("array", ObjectKind::Mutex),
         ("semaphore", ObjectKind::Semaphore),
         ("condvar", ObjectKind::Condvar),
         ("event", ObjectKind::Event),
