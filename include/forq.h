@@ -319,8 +319,8 @@ int forq_mutex_destroy(struct forq_mutex *m);
  * that away. It stays with the place in shared memory, for all processes forked after the first name of any object was given. Who is killed meanwhile
  * has named it or not.
  *
- * Returns 0; -EINVAL for NULL, memory that is not mapped MAP_SHARED, or a longer name; -ENOSPC if 1023 objects have names; -ENOMEM; -ENOSYS
- * without /proc.
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
  */
 int forq_mutex_set_name(const struct forq_mutex *m,
                         const char *name);
@@ -372,8 +372,8 @@ int forq_semaphore_value(const struct forq_semaphore *s);
 /**
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
- * Returns 0; -EINVAL for NULL, memory that is not mapped MAP_SHARED, or a longer name; -ENOSPC if 1023 objects have names; -ENOMEM; -ENOSYS
- * without /proc.
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
  */
 int forq_semaphore_set_name(const struct forq_semaphore *s,
                             const char *name);
@@ -439,8 +439,8 @@ int forq_condvar_waiters(const struct forq_condvar *c);
 /**
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
- * Returns 0; -EINVAL for NULL, memory that is not mapped MAP_SHARED, or a longer name; -ENOSPC if 1023 objects have names; -ENOMEM; -ENOSYS
- * without /proc.
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
  */
 int forq_condvar_set_name(const struct forq_condvar *c,
                           const char *name);
@@ -497,8 +497,8 @@ int forq_event_wait(struct forq_event *e,
 /**
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
- * Returns 0; -EINVAL for NULL, memory that is not mapped MAP_SHARED, or a longer name; -ENOSPC if 1023 objects have names; -ENOMEM; -ENOSYS
- * without /proc.
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
  */
 int forq_event_set_name(const struct forq_event *e,
                         const char *name);
@@ -568,8 +568,8 @@ int forq_barrier_parties(const struct forq_barrier *b);
 /**
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
- * Returns 0; -EINVAL for NULL, memory that is not mapped MAP_SHARED, or a longer name; -ENOSPC if 1023 objects have names; -ENOMEM; -ENOSYS
- * without /proc.
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
  */
 int forq_barrier_set_name(const struct forq_barrier *b,
                           const char *name);
@@ -908,8 +908,8 @@ int forq_queue_fd(struct forq_queue *q);
 /**
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
- * Returns 0; -EINVAL for NULL, memory that is not mapped MAP_SHARED, or a longer name; -ENOSPC if 1023 objects have names; -ENOMEM; -ENOSYS
- * without /proc.
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
  */
 int forq_queue_set_name(const struct forq_queue *q,
                         const char *name);
@@ -1028,8 +1028,8 @@ int forq_channel_close(struct forq_channel *c);
 /**
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
- * Returns 0; -EINVAL for NULL, memory that is not mapped MAP_SHARED, or a longer name; -ENOSPC if 1023 objects have names; -ENOMEM; -ENOSYS
- * without /proc.
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
  */
 int forq_channel_set_name(const struct forq_channel *c,
                           const char *name);
@@ -1514,8 +1514,8 @@ void forq_pool_free(struct forq_pool *p);
 /**
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
- * Returns 0; -EINVAL for NULL, memory that is not mapped MAP_SHARED, or a longer name; -ENOSPC if 1023 objects have names; -ENOMEM; -ENOSYS
- * without /proc; -EPERM in another process than the pool's maker.
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc; -EPERM in another process than the pool's maker.
  */
 int forq_pool_set_name(const struct forq_pool *p,
                        const char *name);

@@ -211,8 +211,8 @@ pub unsafe extern "C" fn forq_mutex_destroy(m: *mut forq_mutex) -> c_int {
 /// that away. It stays with the place in shared memory, for all processes forked after the first name of any object was given. Who is killed meanwhile
 /// has named it or not.
 ///
-/// Returns 0; -EINVAL for NULL, memory that is not mapped MAP_SHARED, or a longer name; -ENOSPC if 1023 objects have names; -ENOMEM; -ENOSYS
-/// without /proc.
+/// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+/// have names; -ENOMEM; -ENOSYS without /proc.
 ///
 /// # Safety
 /// `m` must be NULL or a mutex, `name` NULL or a C string.

@@ -284,8 +284,8 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the object is not in memory shared between processes, or the name is longer or has a 0 in it; [`Error::OutOfSpace`](crate::Error::OutOfSpace) if 1023 objects have
-    /// names; [`Error::OutOfMemory`](crate::Error::OutOfMemory); [`Error::Unsupported`](crate::Error::Unsupported) without /proc.
+    /// [`Error::InvalidArgument`] if the object is not in memory shared between processes, or the name is longer or has a 0 in it; [`Error::OutOfSpace`] if 1023 objects have
+    /// names; [`Error::OutOfMemory`]; [`Error::Unsupported`] without /proc.
     pub fn set_name(&self, name: &str) -> crate::Result<()> {
         names::set_of(ObjectKind::Mutex, &self.raw, name.as_bytes())
     }
