@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use diagnosis::{Diagnosis, examine};
-use forq::{Mutex, Pool, Process, Queue, Shared};
+use forq::{Event, Mutex, Pool, Process, Queue, Shared};
 use support::{eventually, is_asleep, is_running, send};
 
 fn main() {
@@ -30,6 +30,7 @@ fn main() {
         ("a_full_queue_whose_consumer_is_stopped_is_told", stopped_consumer),
         ("a_full_queue_whose_consumer_is_in_a_circle_is_told", consumer_in_circle),
         ("a_full_queue_from_which_somebody_takes_is_not_stuck", slow_consumer),
+        ("who_waits_for_an_event_or_a_message_of_a_channel_is_told_by_their_names", other_waits),
         ("a_stopped_worker_of_a_pool_with_work_is_told", stopped_worker),
     ]);
 }
@@ -233,9 +234,30 @@ fn slow_consumer() {
     .unwrap();
     let producer = Process::spawn(|| while queue.put_timeout(1, PATIENCE).is_ok() {}).unwrap();
     eventually("it is full", || queue.len() == queue.capacity());
-    let found = examine(&[producer.pid()]).unwrap();
-    assert!(!found.is_stuck());
+    // On a loaded machine nobody may have run between two looks.
+    eventually("somebody is seen to take", || !examine(&[producer.pid()]).unwrap().is_stuck());
     clear(vec![idle, consumer, producer]);
+}
+
+fn other_waits() {
+    let table = Shared::slice_with(3, |_| Event::new()).unwrap();
+    table[1].set_name("started").unwrap();
+    let (_sender, mut receiver) = forq::channel::<u64>(8).unwrap();
+    receiver.set_name("frames").unwrap();
+    let waiter = Process::spawn(|| _ = table[1].wait_timeout(PATIENCE)).unwrap();
+    let nameless = Process::spawn(|| _ = table[2].wait_timeout(PATIENCE)).unwrap();
+    let getter = Process::spawn(|| _ = receiver.get_timeout(PATIENCE)).unwrap();
+    let children = vec![waiter, getter, nameless];
+    eventually("all wait", || children.iter().all(|child| is_asleep(child.pid())));
+    let found = examine(&[children[0].pid()]).unwrap();
+    let mut told: Vec<_> =
+        found.other_waits.iter().map(|(pid, _, name)| (*pid, name.name.as_str())).collect();
+    told.sort_unstable();
+    let mut expected = vec![(children[0].pid(), "started"), (children[1].pid(), "frames")];
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    assert!(!found.is_stuck() && text(&found).contains("waits for event \"started\""));
+    clear(children);
 }
 
 fn stopped_worker() {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use forq::NameView;
+
 use crate::inspect::locks::{Hold, Locks, Wait};
 use crate::inspect::memory::Atlas;
 use crate::inspect::names::Names;
@@ -29,6 +31,8 @@ pub(crate) struct Diagnosis {
     pub(crate) dead: Vec<Wait>,
     /// Waits for room in queues, or for messages.
     pub(crate) queue_waits: Vec<QueueWait>,
+    /// Waits for what else has a name: the process, the thread, and the name.
+    pub(crate) other_waits: Vec<(u32, u32, NameView)>,
     /// Full queues that somebody waits for, from which nobody takes, while a process that could does not go on.
     pub(crate) full_queues: Vec<FullQueue>,
     /// Workers of pools that are stopped while there is work.
@@ -75,6 +79,11 @@ pub(crate) fn examine(pids: &[u32]) -> std::io::Result<Diagnosis> {
     let stuck: BTreeSet<u32> =
         cycles.iter().flatten().copied().chain(stopped.iter().chain(&dead).map(|wait| wait.tid)).collect();
     let (queue_waits, full_queues) = full_queues(&atlas, &objects, &looks, &stuck);
+    let seen = looks.iter().flat_map(|look| &look.sleeps).filter_map(|sleep| {
+        let name = sleep.words.iter().find_map(|word| names.around(word))?;
+        Some((sleep.pid, sleep.tid, name.clone()))
+    });
+    let other_waits = lasting(seen, |(_, tid, name)| (*tid, name.turn));
     Ok(Diagnosis {
         processes: processes.iter().map(|process| process.pid).collect(),
         stopped_workers: stopped_workers(&atlas, &objects),
@@ -85,6 +94,7 @@ pub(crate) fn examine(pids: &[u32]) -> std::io::Result<Diagnosis> {
         stopped,
         dead,
         queue_waits,
+        other_waits,
         full_queues,
     })
 }

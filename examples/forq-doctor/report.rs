@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use forq::NameView;
+
 use crate::diagnosis::Diagnosis;
 use crate::inspect::locks::Wait;
 use crate::inspect::memory::Place;
@@ -9,6 +11,10 @@ use crate::inspect::process::command_of;
 
 fn list(pids: &[u32]) -> String {
     pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn kind_of(name: &NameView) -> String {
+    format!("{:?}", name.kind).to_lowercase()
 }
 
 impl Diagnosis {
@@ -41,6 +47,10 @@ impl Diagnosis {
             let (queue, what) =
                 (self.called("queue", &wait.place), if wait.puts { "room in" } else { "a message of" });
             lines.push(format!("wait: thread {} of process {} waits for {what} {queue}", wait.tid, wait.pid));
+        }
+        for (pid, tid, name) in &self.other_waits {
+            let kind = kind_of(name);
+            lines.push(format!("wait: thread {tid} of process {pid} waits for {kind} \"{}\"", name.name));
         }
         let mut tell = |what: &str, wait: &Wait| {
             lines.push(format!(
@@ -134,6 +144,9 @@ impl Diagnosis {
                 "name": name, "memory": memory, "offset": offset,
             })
         });
+        let other_waits = self.other_waits.iter().map(
+            |(pid, tid, name)| json!({ "pid": pid, "tid": tid, "kind": kind_of(name), "name": name.name }),
+        );
         let full_queues = self.full_queues.iter().map(|full| {
             let (name, memory, offset) = at(&full.place);
             json!({
@@ -156,6 +169,7 @@ impl Diagnosis {
             "stopped": waits(&self.stopped),
             "dead": waits(&self.dead),
             "queue_waits": queue_waits.collect::<Vec<_>>(),
+            "other_waits": other_waits.collect::<Vec<_>>(),
             "full_queues": full_queues.collect::<Vec<_>>(),
             "stopped_workers": stopped_workers.collect::<Vec<_>>(),
             "is_stuck": self.is_stuck(),

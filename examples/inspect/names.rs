@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use forq::{NameView, ObjectKind, SegmentView};
+use forq::{Barrier, Condvar, Event, NameView, ObjectKind, SegmentView, Semaphore};
 
 use super::memory::{Atlas, Memory, Place};
 
@@ -77,6 +77,24 @@ impl Names {
     pub(crate) fn given(&self, place: &Place) -> Option<&str> {
         let Memory::File { device, inode, .. } = place.memory else { return None };
         self.given.get(&(device, inode, place.offset as u64)).map(|name| name.name.as_str())
+    }
+
+    /// The object with a name that so little before a word begins that it is part of it.
+    pub(crate) fn around(&self, word: &Place) -> Option<&NameView> {
+        let Memory::File { device, inode, .. } = word.memory else { return None };
+        let offset = word.offset as u64;
+        let mut before = self.given.range((device, inode, 0)..=(device, inode, offset)).map(|(_, name)| name);
+        let size = |kind| match kind {
+            ObjectKind::Semaphore => size_of::<Semaphore>(),
+            ObjectKind::Condvar => size_of::<Condvar>(),
+            ObjectKind::Event => size_of::<Event>(),
+            ObjectKind::Barrier => size_of::<Barrier>(),
+            // In memory of its own, with what is slept on in the first page.
+            ObjectKind::Channel => 4096,
+            // Told of in other ways.
+            _ => 0,
+        };
+        before.next_back().filter(|name| offset - name.offset < size(name.kind) as u64)
     }
 
     /// What it is called in one way or another, if in any.

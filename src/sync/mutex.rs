@@ -272,7 +272,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Gives it a name of up to 63 bytes, which tools such as `forq-top` and `forq-doctor` show, instead of the one that it had; an empty one takes that
     /// away. It stays with the place in shared memory, for all processes forked after the first name of any object was given, and costs who uses the object nothing.
-    /// Who is killed meanwhile has named it or not.
+    /// That of an object which is no more stays, too, until it is taken away. Who is killed meanwhile has named it or not.
     ///
     /// ```
     /// use forq::{Mutex, Shared};
