@@ -314,6 +314,17 @@ int forq_mutex_stats(const struct forq_mutex *m, struct forq_mutex_statistics *s
  */
 int forq_mutex_destroy(struct forq_mutex *m);
 
+/**
+ * Gives it a name of up to 63 bytes, which tools such as forq-top and forq-doctor show, instead of the one that it had; NULL or an empty one takes
+ * that away. It stays with the place in shared memory, for all processes forked after the first name of any object was given. Who is killed meanwhile
+ * has named it or not.
+ *
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
+ */
+int forq_mutex_set_name(const struct forq_mutex *m,
+                        const char *name);
+
 /* ==== Permits ==== */
 
 /**
@@ -357,6 +368,15 @@ int forq_semaphore_release(struct forq_semaphore *s,
  * How many permits are free; out of date as soon as it is read. -EINVAL for NULL.
  */
 int forq_semaphore_value(const struct forq_semaphore *s);
+
+/**
+ * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+ *
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
+ */
+int forq_semaphore_set_name(const struct forq_semaphore *s,
+                            const char *name);
 
 /* ==== Condition variables ==== */
 
@@ -416,6 +436,15 @@ int forq_condvar_notify_all(struct forq_condvar *c);
  */
 int forq_condvar_waiters(const struct forq_condvar *c);
 
+/**
+ * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+ *
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
+ */
+int forq_condvar_set_name(const struct forq_condvar *c,
+                          const char *name);
+
 /* ==== A flag to wait for ==== */
 
 /**
@@ -464,6 +493,15 @@ int forq_event_is_set(const struct forq_event *e);
  */
 int forq_event_wait(struct forq_event *e,
                     int64_t timeout_ns);
+
+/**
+ * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+ *
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
+ */
+int forq_event_set_name(const struct forq_event *e,
+                        const char *name);
 
 /* ==== A meeting point ==== */
 
@@ -526,6 +564,15 @@ int forq_barrier_waiting(const struct forq_barrier *b);
  * How many parties it is for; 0: nobody has made it a barrier. -EINVAL for NULL.
  */
 int forq_barrier_parties(const struct forq_barrier *b);
+
+/**
+ * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+ *
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
+ */
+int forq_barrier_set_name(const struct forq_barrier *b,
+                          const char *name);
 
 /* ==== Exponential back-off ==== */
 
@@ -858,6 +905,15 @@ int forq_queue_get_many(struct forq_queue *q,
  */
 int forq_queue_fd(struct forq_queue *q);
 
+/**
+ * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+ *
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
+ */
+int forq_queue_set_name(const struct forq_queue *q,
+                        const char *name);
+
 /* ==== Channels ==== */
 
 /**
@@ -968,6 +1024,15 @@ int forq_channel_release(struct forq_channel *c);
  * Returns 0; -EINVAL.
  */
 int forq_channel_close(struct forq_channel *c);
+
+/**
+ * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+ *
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc.
+ */
+int forq_channel_set_name(const struct forq_channel *c,
+                          const char *name);
 
 /* ==== Pipes ==== */
 
@@ -1445,6 +1510,15 @@ int forq_pool_join(struct forq_pool *p, int64_t timeout_ns);
  * the child's copies are let go. NULL does nothing.
  */
 void forq_pool_free(struct forq_pool *p);
+
+/**
+ * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+ *
+ * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+ * have names; -ENOMEM; -ENOSYS without /proc; -EPERM in another process than the pool's maker.
+ */
+int forq_pool_set_name(const struct forq_pool *p,
+                       const char *name);
 
 /* ==== What pools and their workers have done ==== */
 

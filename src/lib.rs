@@ -83,6 +83,8 @@ pub use channel::{ByteReceiver, ByteSender, Message, Receiver, Sender, Slot, byt
 pub use error::{Error, Result};
 pub use manager::dict::Dict;
 pub use manager::list::List;
+#[cfg(feature = "std")]
+pub use manager::manager_view::{CollectionView, ManagerView};
 pub use manager::namespace::Namespace;
 #[cfg(feature = "serde")]
 pub use manager::stored::Serde;
@@ -91,6 +93,8 @@ pub use manager::{Handle, Manager};
 pub use pipe::{Connection, pipe, pipe_one_way};
 #[cfg(feature = "std")]
 pub use pipe::{wait_any, wait_any_timeout};
+#[cfg(feature = "std")]
+pub use pool::pool_view::{PoolView, WorkerView};
 pub use pool::{
     AsyncResult, Batch, Imap, JobStatistics, Numbered, PanicMessage, Pool, PoolBuilder, PoolStatistics,
     Stream, TaskError, WorkerStatistics,
@@ -99,9 +103,13 @@ pub use pool::{
 pub use pool::{Bytes, fork_map, fork_map_bytes, fork_map_unchecked};
 pub use process::{ExitCode, ExitStatus, Process, ProcessOptions};
 pub use queue::{ByteQueue, PutError, Queue, QueueStatistics};
+#[cfg(feature = "std")]
+pub use queue::{QueueSideView, QueueView};
 pub use shared::Shareable;
 pub use shared::array::Array;
 pub use shared::segment::Segment;
+#[cfg(feature = "std")]
+pub use shared::segment_view::{ObjectView, SegmentView};
 #[doc(hidden)]
 pub use shared::shareable::assert_pod as __assert_pod;
 pub use shared::shared::Shared;
@@ -113,6 +121,9 @@ pub use sync::event::Event;
 #[cfg(feature = "lock_api")]
 pub use sync::lock_api::RawLock;
 pub use sync::mutex::{LockError, LockResult, Mutex, MutexGuard};
+#[cfg(feature = "std")]
+pub use sync::name_view::NameView;
+pub use sync::names::ObjectKind;
 pub use sync::permit::Permit;
 pub use sync::reentrant::{ReentrantLockResult, ReentrantMutex, ReentrantMutexGuard};
 pub use sync::semaphore::Semaphore;

@@ -1,17 +1,22 @@
 //! What `forq-doctor` sees of programs from outside.
 
 #[path = "../examples/forq-doctor/diagnosis.rs"]
-#[allow(dead_code, reason = "a part is for the program's output")]
 mod diagnosis;
-#[path = "../examples/forq-doctor/process.rs"]
-mod process;
+#[path = "../examples/inspect/mod.rs"]
+mod inspect;
+#[path = "../examples/forq-doctor/pools.rs"]
+mod pools;
+#[path = "../examples/forq-doctor/queues.rs"]
+mod queues;
+#[path = "../examples/forq-doctor/report.rs"]
+mod report;
 mod support;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use diagnosis::examine;
-use forq::{Mutex, Process, Shared};
+use diagnosis::{Diagnosis, examine};
+use forq::{Event, Mutex, Pool, Process, Queue, Shared};
 use support::{eventually, is_asleep, is_running, send};
 
 fn main() {
@@ -21,6 +26,12 @@ fn main() {
         ("a_stopped_holder_is_named", stopped),
         ("who_waits_for_somebody_at_work_is_not_stuck", at_work),
         ("a_process_that_is_none_is_an_error", nobody),
+        ("a_circle_is_told_with_processes_and_names", circle_with_names),
+        ("a_full_queue_whose_consumer_is_stopped_is_told", stopped_consumer),
+        ("a_full_queue_whose_consumer_is_in_a_circle_is_told", consumer_in_circle),
+        ("a_full_queue_from_which_somebody_takes_is_not_stuck", slow_consumer),
+        ("who_waits_for_an_event_or_a_message_of_a_channel_is_told_by_their_names", other_waits),
+        ("a_stopped_worker_of_a_pool_with_work_is_told", stopped_worker),
     ]);
 }
 
@@ -140,4 +151,140 @@ fn nobody() {
     let pid = child.pid();
     child.join().unwrap();
     assert!(examine(&[pid]).is_err());
+}
+
+/// What the program prints, in one piece; and that JSON says the same of the whole.
+fn text(found: &Diagnosis) -> String {
+    assert_eq!(found.to_json()["is_stuck"], found.is_stuck());
+    found.to_text().join("\n")
+}
+
+fn circle_with_names() {
+    let table = table();
+    table.forks[0].set_name("left fork").unwrap();
+    table.forks[1].set_name("right fork").unwrap();
+    let children = seat(&table, 2);
+    let found = examine(&[children[0].pid()]).unwrap();
+    let told = text(&found);
+    for (which, name) in ["right fork", "left fork"].iter().enumerate() {
+        let pid = children[which].pid();
+        let step = format!("thread {pid} of process {pid} waits for mutex \"{name}\", held by");
+        assert!(
+            told.lines().any(|line| line.starts_with("STUCK, a circle") && line.contains(&step)),
+            "{told}"
+        );
+    }
+    assert_eq!(found.to_json()["waits"][0]["name"].as_str().map(|name| name.ends_with("fork")), Some(true));
+    clear(children);
+}
+
+fn fill(queue: &Queue<u64>) -> Process {
+    let producer = Process::spawn(|| while queue.put_timeout(1, PATIENCE).is_ok() {}).unwrap();
+    eventually("it is full", || queue.len() == queue.capacity());
+    eventually("the producer waits", || is_asleep(producer.pid()));
+    producer
+}
+
+fn stopped_consumer() {
+    let queue = Queue::<u64>::new(4).unwrap();
+    queue.set_name("jobs").unwrap();
+    let consumer = Process::spawn(|| while queue.get().is_ok() {}).unwrap();
+    eventually("it waits", || is_asleep(consumer.pid()));
+    send(consumer.pid(), libc::SIGSTOP);
+    eventually("it is stopped", || support::is_stopped(consumer.pid()));
+    let producer = fill(&queue);
+    let found = examine(&[producer.pid()]).unwrap();
+    assert!(found.is_stuck());
+    assert_eq!(found.full_queues[0].stopped, [consumer.pid()]);
+    assert!(found.full_queues[0].stuck.is_empty());
+    assert_eq!(found.queue_waits.len(), 1);
+    assert_eq!((found.queue_waits[0].tid, found.queue_waits[0].puts), (producer.pid(), true));
+    let told = text(&found);
+    assert!(told.contains("STUCK, queue \"jobs\" stays full (4 messages)"), "{told}");
+    assert!(told.contains(&format!("stopped: process {}", consumer.pid())), "{told}");
+    clear(vec![consumer, producer]);
+}
+
+fn consumer_in_circle() {
+    let (queue, table) = (Queue::<u64>::new(4).unwrap(), table());
+    // Each would take a message next.
+    let children = seat(&table, 2);
+    let producer = fill(&queue);
+    let found = examine(&[producer.pid()]).unwrap();
+    let mut stuck = found.full_queues[0].stuck.clone();
+    stuck.sort_unstable();
+    let mut expected: Vec<u32> = children.iter().map(Process::pid).collect();
+    expected.sort_unstable();
+    assert_eq!((found.cycles.len(), stuck), (1, expected));
+    assert!(text(&found).contains("waiting for a mutex in vain"));
+    clear(children);
+    clear(vec![producer]);
+}
+
+fn slow_consumer() {
+    let queue = Queue::<u64>::new(4).unwrap();
+    let idle = Process::spawn(|| std::thread::sleep(PATIENCE)).unwrap();
+    send(idle.pid(), libc::SIGSTOP);
+    eventually("it is stopped", || support::is_stopped(idle.pid()));
+    let consumer = Process::spawn(|| {
+        while queue.get().is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })
+    .unwrap();
+    let producer = Process::spawn(|| while queue.put_timeout(1, PATIENCE).is_ok() {}).unwrap();
+    eventually("it is full", || queue.len() == queue.capacity());
+    // On a loaded machine nobody may have run between two looks.
+    eventually("somebody is seen to take", || !examine(&[producer.pid()]).unwrap().is_stuck());
+    clear(vec![idle, consumer, producer]);
+}
+
+fn other_waits() {
+    let table = Shared::slice_with(3, |_| Event::new()).unwrap();
+    table[1].set_name("started").unwrap();
+    let (_sender, mut receiver) = forq::channel::<u64>(8).unwrap();
+    receiver.set_name("frames").unwrap();
+    let waiter = Process::spawn(|| _ = table[1].wait_timeout(PATIENCE)).unwrap();
+    let nameless = Process::spawn(|| _ = table[2].wait_timeout(PATIENCE)).unwrap();
+    let getter = Process::spawn(|| _ = receiver.get_timeout(PATIENCE)).unwrap();
+    let children = vec![waiter, getter, nameless];
+    eventually("all wait", || children.iter().all(|child| is_asleep(child.pid())));
+    let found = examine(&[children[0].pid()]).unwrap();
+    let mut told: Vec<_> =
+        found.other_waits.iter().map(|(pid, _, name)| (*pid, name.name.as_str())).collect();
+    told.sort_unstable();
+    let mut expected = vec![(children[0].pid(), "started"), (children[1].pid(), "frames")];
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    assert!(!found.is_stuck() && text(&found).contains("waits for event \"started\""));
+    clear(children);
+}
+
+fn stopped_worker() {
+    let pool = Pool::new(1).unwrap();
+    pool.set_name("resizers").unwrap();
+    let worker = pool.worker_statistics(0).unwrap().pid as u32;
+    let sleep = |_: &u64| {
+        std::thread::sleep(PATIENCE);
+        0u64
+    };
+    let _result = pool.map_async(sleep, &[1u64; 3]).unwrap();
+    eventually("it works", || {
+        let line = std::fs::read_to_string(format!("/proc/{worker}/syscall")).unwrap();
+        let call = line.split(' ').next().and_then(|call| call.parse::<i64>().ok());
+        call == Some(libc::SYS_clock_nanosleep)
+    });
+    assert!(!examine(&[std::process::id()]).unwrap().is_stuck());
+    send(worker, libc::SIGSTOP);
+    eventually("it is stopped", || support::is_stopped(worker));
+    let found = examine(&[worker]).unwrap();
+    assert!(found.is_stuck());
+    let told = text(&found);
+    assert!(
+        told.contains(&format!("a worker of pool \"resizers\" is stopped: process {worker}, on item 0")),
+        "{told}"
+    );
+    pool.terminate().unwrap();
+    send(worker, libc::SIGCONT);
+    pool.join().unwrap();
 }

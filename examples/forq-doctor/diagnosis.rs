@@ -1,37 +1,26 @@
 //! Who waits for whom, and what of it will not end by itself, or by a time limit only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use forq::MutexView;
+use forq::NameView;
 
-use crate::process::{Place, Process, state_of};
+use crate::inspect::locks::{Hold, Locks, Wait};
+use crate::inspect::memory::Atlas;
+use crate::inspect::names::Names;
+use crate::inspect::objects::Objects;
+use crate::inspect::process::{Process, state_of};
+use crate::pools::{StoppedWorker, stopped_workers};
+use crate::queues::{FullQueue, QueueWait, full_queues};
 
 /// How often it looks: a wait is one that was seen most times, for the same.
-const LOOKS: usize = 7;
+pub(crate) const LOOKS: usize = 7;
 const BETWEEN: Duration = Duration::from_millis(60);
-
-/// A thread that waits for a mutex.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Wait {
-    pub(crate) pid: u32,
-    pub(crate) tid: u32,
-    pub(crate) place: Place,
-    pub(crate) view: MutexView,
-}
-
-/// A mutex that is held.
-#[derive(Clone, Debug)]
-pub(crate) struct Hold {
-    pub(crate) pid: u32,
-    pub(crate) tid: u32,
-    pub(crate) place: Place,
-    pub(crate) view: MutexView,
-}
 
 /// What was found.
 pub(crate) struct Diagnosis {
     pub(crate) processes: Vec<u32>,
+    pub(crate) names: Names,
     pub(crate) holds: Vec<Hold>,
     pub(crate) waits: Vec<Wait>,
     /// Threads, each of which waits for the next, and the last for the first.
@@ -40,67 +29,73 @@ pub(crate) struct Diagnosis {
     pub(crate) stopped: Vec<Wait>,
     /// Waits for what a thread holds that is no more.
     pub(crate) dead: Vec<Wait>,
+    /// Waits for room in queues, or for messages.
+    pub(crate) queue_waits: Vec<QueueWait>,
+    /// Waits for what else has a name: the process, the thread, and the name.
+    pub(crate) other_waits: Vec<(u32, u32, NameView)>,
+    /// Full queues that somebody waits for, from which nobody takes, while a process that could does not go on.
+    pub(crate) full_queues: Vec<FullQueue>,
+    /// Workers of pools that are stopped while there is work.
+    pub(crate) stopped_workers: Vec<StoppedWorker>,
 }
 
 impl Diagnosis {
     pub(crate) fn is_stuck(&self) -> bool {
-        !(self.cycles.is_empty() && self.stopped.is_empty() && self.dead.is_empty())
+        !(self.cycles.is_empty()
+            && self.stopped.is_empty()
+            && self.dead.is_empty()
+            && self.full_queues.is_empty()
+            && self.stopped_workers.is_empty())
     }
 }
 
-fn mutex_at(process: &Process, start: usize) -> Option<(Place, MutexView)> {
-    let bytes = process.read::<{ MutexView::SIZE }>(start)?;
-    Some((process.place(start)?, MutexView::of(&bytes)?))
-}
-
-fn look(processes: &[Process], holds: &mut Vec<Hold>, waits: &mut Vec<Wait>) {
-    for process in processes {
-        for tid in process.threads() {
-            for entry in process.held(tid) {
-                let Some(found) = entry.checked_sub(MutexView::LIST_OFFSET) else { continue };
-                // Others in the list are the C library's.
-                if let Some((place, view)) = mutex_at(process, found).filter(|(_, view)| view.owner == tid) {
-                    holds.push(Hold { pid: process.pid, tid, place, view });
-                }
-            }
-            for word in process.waits_on(tid) {
-                let Some(start) = word.checked_sub(MutexView::FUTEX_OFFSET) else { continue };
-                if let Some((place, view)) = mutex_at(process, start) {
-                    waits.push(Wait { pid: process.pid, tid, place, view });
-                }
-            }
-        }
+/// Those that were seen most times. A sleeper looks from time to time, and is not asleep then.
+pub(crate) fn lasting<K: Ord, T>(seen: impl Iterator<Item = T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut times: BTreeMap<K, (usize, T)> = BTreeMap::new();
+    for it in seen {
+        times.entry(key(&it)).and_modify(|(count, _)| *count += 1).or_insert((1, it));
     }
+    times.into_values().filter(|(count, _)| *count > LOOKS / 2).map(|(_, it)| it).collect()
 }
 
 pub(crate) fn examine(pids: &[u32]) -> std::io::Result<Diagnosis> {
     let processes = Process::with_relatives(pids)?;
-    let (mut holds, mut seen) = (Vec::new(), Vec::new());
+    let atlas = Atlas::of(&processes);
+    let names = Names::of(&atlas);
+    let objects = Objects::of(&atlas, &names);
+    let mut looks = Vec::new();
     for round in 0..LOOKS {
         if round > 0 {
             std::thread::sleep(BETWEEN);
         }
-        holds.clear();
-        look(&processes, &mut holds, &mut seen);
+        looks.push(Locks::of(&processes));
     }
-    // A sleeper looks from time to time, and is not asleep then.
-    let mut times: BTreeMap<(u32, Place, u32), (usize, Wait)> = BTreeMap::new();
-    for wait in seen {
-        let key = (wait.tid, wait.place.clone(), wait.view.owner);
-        times.entry(key).and_modify(|(count, _)| *count += 1).or_insert((1, wait));
-    }
-    let waits: Vec<Wait> =
-        times.into_values().filter(|(count, _)| *count > LOOKS / 2).map(|(_, wait)| wait).collect();
+    let seen = looks.iter().flat_map(|look| look.waits.iter().cloned());
+    let waits = lasting(seen, |wait| (wait.tid, wait.place.clone(), wait.view.owner));
     let which = |states: [char; 2]| -> Vec<Wait> {
         waits.iter().filter(|wait| states.contains(&state_of(wait.view.owner))).cloned().collect()
     };
+    let (cycles, stopped, dead) = (cycles(&waits), which(['T', 't']), which(['Z', 'X']));
+    let stuck: BTreeSet<u32> =
+        cycles.iter().flatten().copied().chain(stopped.iter().chain(&dead).map(|wait| wait.tid)).collect();
+    let (queue_waits, full_queues) = full_queues(&atlas, &objects, &looks, &stuck);
+    let seen = looks.iter().flat_map(|look| &look.sleeps).filter_map(|sleep| {
+        let name = sleep.words.iter().find_map(|word| names.around(word))?;
+        Some((sleep.pid, sleep.tid, name.clone()))
+    });
+    let other_waits = lasting(seen, |(_, tid, name)| (*tid, name.turn));
     Ok(Diagnosis {
         processes: processes.iter().map(|process| process.pid).collect(),
-        cycles: cycles(&waits),
-        stopped: which(['T', 't']),
-        dead: which(['Z', 'X']),
-        holds,
+        stopped_workers: stopped_workers(&atlas, &objects),
+        holds: looks.pop().map(|look| look.holds).unwrap_or_default(),
+        names,
         waits,
+        cycles,
+        stopped,
+        dead,
+        queue_waits,
+        other_waits,
+        full_queues,
     })
 }
 

@@ -163,6 +163,14 @@ impl ByteReceiver {
 macro_rules! both_ends {
     ($($end:ident)*) => { $(
         impl $end {
+            /// Gives the channel, both ends, a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+            ///
+            /// # Errors
+            /// As there.
+            pub fn set_name(&self, name: &str) -> crate::Result<()> {
+                self.end.channel().set_name(name.as_bytes())
+            }
+
             /// No more messages are put, by whatever process; what is left can be got, then it is [`Error::Closed`]. Who waits is woken.
             /// Again: changes nothing.
             pub fn close(&self) {

@@ -30,6 +30,7 @@ use ring::Ring;
 use side::{Consuming, End, Producing, Side};
 
 use crate::error::Result;
+use crate::sync::names::{self, ObjectKind};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::map::{self, Mapping};
 use crate::sys::{membarrier, thread};
@@ -178,6 +179,11 @@ impl Channel {
         for gate in [words.gate::<Consuming>(), words.gate::<Producing>()] {
             gate.with_will(thread, Gate::close);
         }
+    }
+
+    /// Gives it a name, for tools to show.
+    pub(crate) fn set_name(&self, name: &[u8]) -> Result<()> {
+        names::set(ObjectKind::Channel, self.ring.bytes().addr(), name)
     }
 
     pub(crate) fn len(&self) -> usize {

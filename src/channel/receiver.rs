@@ -82,6 +82,14 @@ impl<T: Pod> Receiver<T> {
         Ok(unsafe { value.assume_init() })
     }
 
+    /// Gives the channel, both ends, a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        self.end.channel().set_name(name.as_bytes())
+    }
+
     /// No more values are put, by whatever process; what is left can be got. Who waits is woken. Again: changes nothing.
     pub fn close(&self) {
         self.end.channel().close();

@@ -78,6 +78,14 @@ impl<T: Pod> Sender<T> {
         self.end.advance(turn).map_err(|error| PutError { message: value, error })
     }
 
+    /// Gives the channel, both ends, a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        self.end.channel().set_name(name.as_bytes())
+    }
+
     /// No more values are put, by whatever process; the consumer gets what is left, then
     /// [`Error::Closed`](crate::Error::Closed). Who waits is woken. Again: changes nothing.
     pub fn close(&self) {

@@ -1,10 +1,11 @@
 //! A meeting point.
 
-use core::ffi::c_int;
+use core::ffi::{c_char, c_int};
 
-use super::{borrow, borrow_mut, count, deadline, status};
+use super::{borrow, borrow_mut, count, deadline, object_name, status};
 use crate::error::{Error, Result};
 use crate::sync::barrier::Barrier;
+use crate::sync::names::{self, ObjectKind};
 
 /// A meeting point for a fixed number of parties, of any processes: 64 bytes, in any MAP_SHARED memory, at different
 /// addresses in different processes. All bytes zero: no parties, nobody may wait (-EINVAL).
@@ -111,4 +112,17 @@ pub unsafe extern "C" fn forq_barrier_waiting(b: *const forq_barrier) -> c_int {
 pub unsafe extern "C" fn forq_barrier_parties(b: *const forq_barrier) -> c_int {
     // SAFETY: by contract.
     count(unsafe { barrier(b) }.map(|b| b.parties() as usize))
+}
+
+/// Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+///
+/// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+/// have names; -ENOMEM; -ENOSYS without /proc.
+///
+/// # Safety
+/// `b` must be NULL or a barrier, `name` NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_barrier_set_name(b: *const forq_barrier, name: *const c_char) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { barrier(b).and_then(|b| names::set_of(ObjectKind::Barrier, b, object_name(name))) })
 }

@@ -1,10 +1,10 @@
 //! Channels.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 
-use super::{borrow, borrow_mut, deadline, status};
+use super::{borrow, borrow_mut, deadline, object_name, status};
 use crate::channel::Channel;
 use crate::channel::side::{Consuming, End, Producing, Role};
 use crate::error::{Error, Result};
@@ -239,4 +239,17 @@ pub unsafe extern "C" fn forq_channel_release(c: *mut forq_channel) -> c_int {
 pub unsafe extern "C" fn forq_channel_close(c: *mut forq_channel) -> c_int {
     // SAFETY: by contract.
     status(unsafe { borrow(c.cast::<Channel>()) }.map(Channel::close))
+}
+
+/// Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+///
+/// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+/// have names; -ENOMEM; -ENOSYS without /proc.
+///
+/// # Safety
+/// `c` must be NULL or a channel, `name` NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_channel_set_name(c: *const forq_channel, name: *const c_char) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { borrow(c.cast::<Channel>()).and_then(|channel| channel.set_name(object_name(name))) })
 }

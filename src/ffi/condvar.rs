@@ -1,11 +1,12 @@
 //! Condition variables.
 
-use core::ffi::c_int;
+use core::ffi::{c_char, c_int};
 
 use super::mutex::{forq_mutex, raw};
-use super::{borrow, borrow_mut, count, deadline, status};
+use super::{borrow, borrow_mut, count, deadline, object_name, status};
 use crate::error::{Error, Result};
 use crate::sync::condvar::{Condvar, Ended, Waited};
+use crate::sync::names::{self, ObjectKind};
 use crate::sync::raw::Acquired;
 
 /// A condition variable for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different addresses
@@ -111,4 +112,17 @@ pub unsafe extern "C" fn forq_condvar_notify_all(c: *mut forq_condvar) -> c_int 
 pub unsafe extern "C" fn forq_condvar_waiters(c: *const forq_condvar) -> c_int {
     // SAFETY: by contract.
     count(unsafe { condvar(c) }.map(Condvar::waiters))
+}
+
+/// Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+///
+/// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+/// have names; -ENOMEM; -ENOSYS without /proc.
+///
+/// # Safety
+/// `c` must be NULL or a condvar, `name` NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_condvar_set_name(c: *const forq_condvar, name: *const c_char) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { condvar(c).and_then(|c| names::set_of(ObjectKind::Condvar, c, object_name(name))) })
 }

@@ -1,10 +1,11 @@
 //! A flag to wait for.
 
-use core::ffi::c_int;
+use core::ffi::{c_char, c_int};
 
-use super::{borrow, borrow_mut, count, deadline, status};
+use super::{borrow, borrow_mut, count, deadline, object_name, status};
 use crate::error::Result;
 use crate::sync::event::Event;
+use crate::sync::names::{self, ObjectKind};
 
 /// A flag for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different addresses in different
 /// processes. All bytes zero: not set.
@@ -81,4 +82,17 @@ pub unsafe extern "C" fn forq_event_is_set(e: *const forq_event) -> c_int {
 pub unsafe extern "C" fn forq_event_wait(e: *mut forq_event, timeout_ns: i64) -> c_int {
     // SAFETY: by contract.
     status(unsafe { event(e) }.and_then(|e| e.wait_until(deadline(timeout_ns)?)))
+}
+
+/// Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+///
+/// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+/// have names; -ENOMEM; -ENOSYS without /proc.
+///
+/// # Safety
+/// `e` must be NULL or a event, `name` NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_event_set_name(e: *const forq_event, name: *const c_char) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { event(e).and_then(|e| names::set_of(ObjectKind::Event, e, object_name(name))) })
 }

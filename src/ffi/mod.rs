@@ -78,6 +78,15 @@ unsafe fn bytes<'a>(start: *const core::ffi::c_void, size: usize) -> Result<&'a 
     Ok(unsafe { core::slice::from_raw_parts(start.cast(), size) })
 }
 
+/// An object's name; empty for NULL.
+///
+/// # Safety
+/// As [`core::ffi::CStr::from_ptr`], unless it is NULL.
+unsafe fn object_name<'a>(name: *const core::ffi::c_char) -> &'a [u8] {
+    // SAFETY: by contract.
+    if name.is_null() { &[] } else { unsafe { core::ffi::CStr::from_ptr(name) }.to_bytes() }
+}
+
 /// Where so many bytes may be written; none may be at NULL.
 fn room(start: *mut core::ffi::c_void, capacity: usize) -> Result<*mut u8> {
     if start.is_null() && capacity > 0 { Err(Error::InvalidArgument) } else { Ok(start.cast()) }

@@ -1,9 +1,10 @@
 //! Mutual exclusion.
 
-use core::ffi::{c_int, c_uint};
+use core::ffi::{c_char, c_int, c_uint};
 
-use super::{borrow, borrow_mut, deadline, status};
+use super::{borrow, borrow_mut, deadline, object_name, status};
 use crate::error::{Error, Result};
+use crate::sync::names::{self, ObjectKind};
 use crate::sync::raw::{ANY_RELEASE, Acquired, RECURSIVE, RawMutex};
 use crate::sys::clock::Deadline;
 
@@ -204,4 +205,19 @@ pub unsafe extern "C" fn forq_mutex_destroy(m: *mut forq_mutex) -> c_int {
     // SAFETY: by contract.
     let result = unsafe { raw(m) }.and_then(|m| if m.is_free() { Ok(()) } else { Err(Error::Busy) });
     status(result)
+}
+
+/// Gives it a name of up to 63 bytes, which tools such as forq-top and forq-doctor show, instead of the one that it had; NULL or an empty one takes
+/// that away. It stays with the place in shared memory, for all processes forked after the first name of any object was given. Who is killed meanwhile
+/// has named it or not.
+///
+/// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+/// have names; -ENOMEM; -ENOSYS without /proc.
+///
+/// # Safety
+/// `m` must be NULL or a mutex, `name` NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_mutex_set_name(m: *const forq_mutex, name: *const c_char) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { raw(m).and_then(|m| names::set_of(ObjectKind::Mutex, m, object_name(name))) })
 }

@@ -1,9 +1,9 @@
 //! Worker pools. What they have done: `pool_statistics`.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::ptr::NonNull;
 
-use super::{borrow, borrow_mut, deadline, status};
+use super::{borrow, borrow_mut, deadline, object_name, status};
 use crate::error::{Error, Result};
 use crate::pool::host::{Host, Options};
 use crate::pool::job::{Job, Sink, Tally};
@@ -327,4 +327,17 @@ pub unsafe extern "C" fn forq_pool_free(p: *mut forq_pool) {
         // SAFETY: by contract.
         unsafe { Host::free(host) };
     }
+}
+
+/// Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+///
+/// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+/// have names; -ENOMEM; -ENOSYS without /proc; -EPERM in another process than the pool's maker.
+///
+/// # Safety
+/// `p` must be NULL or a pool, `name` NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_pool_set_name(p: *const forq_pool, name: *const c_char) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { host(p).and_then(|host| host.enter(|host| host.set_name(object_name(name)))) })
 }

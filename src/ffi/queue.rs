@@ -1,9 +1,9 @@
 //! Bounded queues.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::ptr::NonNull;
 
-use super::{borrow, borrow_mut, count, deadline, status};
+use super::{borrow, borrow_mut, count, deadline, object_name, status};
 use crate::error::{Error, Result};
 use crate::queue::memory::Memory;
 use crate::queue::ring::{Got, Ring};
@@ -377,4 +377,17 @@ pub unsafe extern "C" fn forq_queue_get_many(
 pub unsafe extern "C" fn forq_queue_fd(q: *mut forq_queue) -> c_int {
     // SAFETY: by contract.
     count(unsafe { memory(q) }.and_then(|memory| Ok(memory.descriptor()? as usize)))
+}
+
+/// Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+///
+/// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+/// have names; -ENOMEM; -ENOSYS without /proc.
+///
+/// # Safety
+/// `q` must be NULL or a queue, `name` NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_queue_set_name(q: *const forq_queue, name: *const c_char) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { ring(q).and_then(|ring| ring.set_name(object_name(name))) })
 }

@@ -1,9 +1,10 @@
 //! Permits.
 
-use core::ffi::c_int;
+use core::ffi::{c_char, c_int};
 
-use super::{borrow, borrow_mut, count, deadline, status};
+use super::{borrow, borrow_mut, count, deadline, object_name, status};
 use crate::error::{Error, Result};
+use crate::sync::names::{self, ObjectKind};
 use crate::sync::semaphore::Semaphore;
 
 /// A counting semaphore for the threads of any processes: 64 bytes, in any MAP_SHARED memory, at different
@@ -78,4 +79,17 @@ pub unsafe extern "C" fn forq_semaphore_release(s: *mut forq_semaphore, permits:
 pub unsafe extern "C" fn forq_semaphore_value(s: *const forq_semaphore) -> c_int {
     // SAFETY: by contract.
     count(unsafe { semaphore(s) }.map(|s| s.value() as usize))
+}
+
+/// Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
+///
+/// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
+/// have names; -ENOMEM; -ENOSYS without /proc.
+///
+/// # Safety
+/// `s` must be NULL or a semaphore, `name` NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn forq_semaphore_set_name(s: *const forq_semaphore, name: *const c_char) -> c_int {
+    // SAFETY: by contract.
+    status(unsafe { semaphore(s).and_then(|s| names::set_of(ObjectKind::Semaphore, s, object_name(name))) })
 }

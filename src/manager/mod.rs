@@ -10,6 +10,8 @@ mod hash;
 mod heap;
 pub(crate) mod list;
 mod log;
+#[cfg(feature = "std")]
+pub(crate) mod manager_view;
 pub(crate) mod namespace;
 mod open_list;
 pub(crate) mod raw_dict;

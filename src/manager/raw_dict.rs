@@ -10,12 +10,12 @@ use crate::sys::atomic::{AtomicU64, Ordering};
 
 /// Before the shards.
 #[repr(C, align(64))]
-struct DictRoot {
+pub(super) struct DictRoot {
     _kind: AtomicU64,
     /// There are two to the power of this many shards. Never changes.
-    bits: AtomicU64,
+    pub(super) bits: AtomicU64,
     /// One more with every clear: whatever is in a shard of another epoch counts no longer. The store clears the dict.
-    epoch: AtomicU64,
+    pub(super) epoch: AtomicU64,
     /// The epoch up to which all shards have freed what counts no longer.
     swept: AtomicU64,
     _line: [u64; 4],
@@ -24,7 +24,7 @@ struct DictRoot {
 // SAFETY: atomics.
 unsafe impl InPlace for DictRoot {}
 
-const MOST_BITS: u32 = 6;
+pub(super) const MOST_BITS: u32 = 6;
 
 /// A dict as one process has it.
 #[derive(Clone, Copy)]

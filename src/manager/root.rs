@@ -14,20 +14,20 @@ const LEAST: usize = 1 << 16;
 
 /// Zeroed, but for the heap's top and the seed: no collections.
 #[repr(C, align(64))]
-struct Root {
-    heap: HeapRoot,
+pub(super) struct Root {
+    pub(super) heap: HeapRoot,
     /// The collections by name: where each is, its kind, its block.
-    directory: Shard,
+    pub(super) directory: Shard,
     /// Of the hashes of keys. Written once, before anybody else knows of it.
     seed: [AtomicU64; 2],
     /// Collections without a name that were made.
-    unnamed: AtomicU64,
+    pub(super) unnamed: AtomicU64,
 }
 
 // SAFETY: atomics and locks.
 unsafe impl InPlace for Root {}
 
-const ROOT: u64 = HEADER as u64;
+pub(super) const ROOT: u64 = HEADER as u64;
 /// Where the heap's blocks begin.
 pub(super) const BLOCKS: u64 = ROOT + size_of::<Root>().next_multiple_of(64) as u64;
 

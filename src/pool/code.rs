@@ -1,7 +1,8 @@
 //! Which functions a pool's workers have: those that were mapped when it was made.
 
 use crate::error::{Error, Result};
-use crate::sys::map::{self, Mapping};
+use crate::sys::map::Mapping;
+use crate::sys::maps;
 
 /// The ranges of executable memory at one moment, in order.
 pub(super) struct Code {
@@ -16,7 +17,7 @@ impl Code {
         loop {
             let ranges = Mapping::private(room * size_of::<[usize; 2]>())?;
             let mut count = 0;
-            map::executable_ranges(|start, end| {
+            maps::executable_ranges(|start, end| {
                 if count < room {
                     // SAFETY: within the room.
                     unsafe { ranges.start().cast::<[usize; 2]>().add(count).write([start, end]) };

@@ -60,8 +60,32 @@ pub(super) mod arena {
 #[repr(C, align(64))]
 pub(super) struct Line<T>(pub(super) T);
 
+/// What the block is told by from outside; see [`PoolView`](super::pool_view::PoolView). By the host, before the forks.
+#[repr(C)]
+pub(super) struct Label {
+    magic: [AtomicU64; 2],
+    pub(super) workers: AtomicU64,
+}
+
+impl Label {
+    /// "forqpool", and the layout's number.
+    const MAGIC: [u64; 2] = [u64::from_ne_bytes(*b"forqpool"), 1];
+
+    pub(super) fn write(&self, workers: usize) {
+        self.workers.store(workers as u64, Ordering::Relaxed);
+        // Release: last.
+        self.magic.iter().zip(Self::MAGIC).for_each(|(word, value)| word.store(value, Ordering::Release));
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn is_written(&self) -> bool {
+        self.magic.each_ref().map(|word| word.load(Ordering::Relaxed)) == Self::MAGIC
+    }
+}
+
 #[repr(C)]
 pub(super) struct Control {
+    pub(super) label: Line<Label>,
     /// Futex: changes whenever there may be something new to do.
     pub(super) work: Line<AtomicU32>,
     /// Jobs that may have chunks which nobody has claimed: added by the host, and by the supervisor when it frees one;

@@ -14,6 +14,7 @@ use super::supervisor::{self, Plan, Watched};
 use super::word::MAX_WORKERS;
 use crate::error::{Error, Result};
 use crate::sync::mutex::Mutex;
+use crate::sync::names::{self, ObjectKind};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::fd::{self, Fd};
@@ -114,6 +115,7 @@ impl Host {
         let code = Code::now()?;
         // SAFETY: both mappings go into the host, which outlives the view; the block is new and large enough.
         let shared = unsafe { Shared::new(&memory, arena.memory(), workers) };
+        shared.control().label.0.write(workers);
         let books = Books::new(arena)?;
         let commands = Fd::event()?;
         let (lifeline_end, lifeline) = Fd::pipe()?;
@@ -281,6 +283,11 @@ impl Host {
             futex::wake(users, 1);
         }
         result
+    }
+
+    /// Gives the pool a name, for tools to show.
+    pub(crate) fn set_name(&self, name: &[u8]) -> Result<()> {
+        names::set(ObjectKind::Pool, core::ptr::from_ref(self.shared.control()).addr(), name)
     }
 
     pub(super) fn request(&self) -> u32 {

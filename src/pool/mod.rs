@@ -29,6 +29,8 @@ pub(crate) mod job;
 mod message;
 mod overdue;
 mod piece;
+#[cfg(feature = "std")]
+pub(crate) mod pool_view;
 mod recruit;
 pub(crate) mod result;
 mod run;
@@ -228,6 +230,14 @@ impl Pool {
     /// As [`Pool::join`], and [`Error::TimedOut`], or [`Error::WouldBlock`] if `timeout` is zero.
     pub fn join_timeout(&self, timeout: Duration) -> Result<()> {
         self.host().enter(|host| host.join(Deadline::after(timeout)))
+    }
+
+    /// Gives it a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        self.host().set_name(name.as_bytes())
     }
 
     /// What the pool has done.

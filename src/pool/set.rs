@@ -59,6 +59,12 @@ impl Set {
         filled
     }
 
+    /// How many members there are.
+    #[cfg(feature = "std")]
+    pub(super) fn len(&self) -> usize {
+        self.leaves.iter().map(|leaf| leaf.load(Ordering::Relaxed).count_ones() as usize).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.root.load(Ordering::SeqCst) == 0
     }

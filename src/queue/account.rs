@@ -5,6 +5,7 @@ use super::role::{Consumer, Producer, Role};
 use super::slot::{Stage, counted_since};
 use super::statistics::QueueStatistics;
 use crate::error::Result;
+use crate::sync::names::{self, ObjectKind};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
 use crate::sys::futex;
@@ -53,6 +54,11 @@ impl Ring {
             full_waits: header.producers.waits.load(Ordering::Relaxed),
             empty_waits: header.consumers.waits.load(Ordering::Relaxed),
         }
+    }
+
+    /// Gives it a name, for tools to show.
+    pub(crate) fn set_name(&self, name: &[u8]) -> Result<()> {
+        names::set(ObjectKind::Queue, core::ptr::from_ref(self.header()).addr(), name)
     }
 
     /// Marks one of the messages that were taken as done.

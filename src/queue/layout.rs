@@ -113,7 +113,7 @@ pub(super) unsafe fn initialize(memory: NonNull<u8>, geometry: Geometry, lap: u3
         header.layout.store(layout(), Ordering::Relaxed);
         header.capacity.store(geometry.capacity, Ordering::Relaxed);
         header.message_size.store(geometry.message_size.into(), Ordering::Relaxed);
-        // Pairs with the fence in `check`: who sees the magic sees all of it.
+        // Pairs with the fence in `is_header`: who sees the magic sees all of it.
         fence(Ordering::Release);
         header.magic.store(MAGIC, Ordering::Relaxed);
     }
@@ -134,16 +134,19 @@ pub(super) unsafe fn check(memory: NonNull<u8>, size: usize) -> Result<Geometry>
     }
     // SAFETY: by contract; any bytes are a valid header.
     let header = unsafe { memory.cast::<Header>().as_ref() };
+    is_header(header).filter(|geometry| geometry.size <= size).ok_or(Error::Protocol)
+}
+
+/// The geometry of what has this header, if it is one.
+pub(super) fn is_header(header: &Header) -> Option<Geometry> {
     if header.magic.load(Ordering::Relaxed) != MAGIC {
-        return Err(Error::Protocol);
+        return None;
     }
     fence(Ordering::Acquire);
     let capacity = header.capacity.load(Ordering::Relaxed) as usize;
     let message_size = usize::try_from(header.message_size.load(Ordering::Relaxed));
     let geometry = message_size.ok().and_then(|message_size| Geometry::new(capacity, message_size).ok());
-    geometry
-        .filter(|geometry| geometry.size <= size && header.layout.load(Ordering::Relaxed) == layout())
-        .ok_or(Error::Protocol)
+    geometry.filter(|_| header.layout.load(Ordering::Relaxed) == layout())
 }
 
 #[cfg(test)]

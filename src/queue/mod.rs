@@ -17,7 +17,11 @@ mod slot;
 mod state;
 mod statistics;
 mod tasks;
+#[cfg(feature = "std")]
+mod view;
 
 pub use byte_queue::ByteQueue;
 pub use queue::{PutError, Queue};
 pub use statistics::QueueStatistics;
+#[cfg(feature = "std")]
+pub use view::{QueueSideView, QueueView};

@@ -307,6 +307,14 @@ impl<T: Pod> Queue<T> {
         Ok(unsafe { std::os::fd::BorrowedFd::borrow_raw(raw) })
     }
 
+    /// Gives it a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        self.memory.ring.set_name(name.as_bytes())
+    }
+
     /// How many messages are in it now; also after it was closed.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -123,6 +123,12 @@ impl State {
         self.0 & ANNOUNCED != 0
     }
 
+    /// How many of this side are counted as waiting.
+    #[cfg(feature = "std")]
+    pub(super) fn announced(self) -> u32 {
+        ((self.0 & ANNOUNCED) >> OWN_SHIFT) as u32
+    }
+
     /// The wait of the other side's leader.
     pub(super) fn event(self) -> Option<Number> {
         (self.0 & EVENT != 0).then_some(Number(self.0 & NUMBER))

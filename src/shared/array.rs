@@ -8,6 +8,7 @@ use bytemuck::Pod;
 use super::cells::{Cells, ELEMENTS};
 use crate::error::Result;
 use crate::sync::mutex::{LockError, LockResult, Mutex};
+use crate::sync::names::{self, ObjectKind};
 
 /// A fixed number of plain values side by side in memory that this process and all that it forks later share, with a
 /// lock: Python's `multiprocessing.Array`.
@@ -62,6 +63,14 @@ impl<T: Pod> Array<T> {
     #[expect(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
         self.cells.length()
+    }
+
+    /// Gives its lock a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> Result<()> {
+        names::set_of(ObjectKind::Mutex, self.cells.lock(), name.as_bytes())
     }
 
     /// A copy of an element.

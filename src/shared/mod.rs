@@ -8,6 +8,8 @@ mod macros;
 pub(crate) mod name;
 mod objects;
 pub(crate) mod segment;
+#[cfg(feature = "std")]
+pub(crate) mod segment_view;
 pub(crate) mod shareable;
 #[expect(clippy::module_inception, reason = "the file's name is its noun")]
 pub(crate) mod shared;

@@ -19,7 +19,7 @@ use crate::sys::atomic::Ordering;
 pub(super) const ALIGN: usize = 64;
 const SIZE: usize = 0;
 const NAME_LENGTH: usize = 8;
-const NAME: usize = 16;
+pub(super) const NAME: usize = 16;
 /// What a record takes at most; so much may a dead maker have written.
 const LONGEST: usize = (NAME + name::MAX).next_multiple_of(ALIGN);
 
@@ -31,11 +31,11 @@ pub(super) struct Objects<'a> {
 }
 
 /// A record, as it was read.
-struct Record {
+pub(super) struct Record {
     at: usize,
-    object: usize,
-    size: usize,
-    end: usize,
+    pub(super) object: usize,
+    pub(super) size: usize,
+    pub(super) end: usize,
 }
 
 impl<'a> Objects<'a> {
@@ -112,7 +112,7 @@ impl<'a> Objects<'a> {
             .ok_or(Error::Protocol)
     }
 
-    fn layout(at: usize, name_length: usize, size: usize) -> Option<Record> {
+    pub(super) fn layout(at: usize, name_length: usize, size: usize) -> Option<Record> {
         let object = at.checked_add(NAME + name_length)?.checked_next_multiple_of(ALIGN)?;
         let end = object.checked_add(size)?.checked_next_multiple_of(ALIGN)?;
         Some(Record { at, object, size, end })

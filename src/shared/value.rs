@@ -7,6 +7,7 @@ use bytemuck::Pod;
 use super::cells::{Cells, ELEMENTS};
 use crate::error::Result;
 use crate::sync::mutex::{LockError, LockResult, Mutex};
+use crate::sync::names::{self, ObjectKind};
 
 /// A plain value in memory that this process and all that it forks later share, with a lock: Python's
 /// `multiprocessing.Value`.
@@ -77,6 +78,14 @@ impl<T: Pod> Value<T> {
         T: Number,
     {
         self.cells.fetch_update(|before: T| before.plus(delta))
+    }
+
+    /// Gives its lock a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> Result<()> {
+        names::set_of(ObjectKind::Mutex, self.cells.lock(), name.as_bytes())
     }
 
     /// Waits for the lock, for ever if it must; the guard is the value.

@@ -14,6 +14,7 @@ use core::time::Duration;
 
 use super::backoff::Backoff;
 use super::halves;
+use super::names::{self, ObjectKind};
 use super::round::{ARRIVED, GENERATION, State};
 use super::will::Will;
 use crate::error::{Error, Result};
@@ -107,6 +108,14 @@ impl Barrier {
 
     fn wake_all(&self) {
         futex::wake(halves::futex(&self.state), i32::MAX);
+    }
+
+    /// Gives it a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        names::set_of(ObjectKind::Barrier, self, name.as_bytes())
     }
 
     /// How many parties it is for; 0: it is zeroed memory that nobody has made a barrier.

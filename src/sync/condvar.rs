@@ -8,6 +8,7 @@ use core::mem;
 use core::time::Duration;
 
 use super::mutex::{LockError, LockResult, MutexGuard};
+use super::names::{self, ObjectKind};
 use super::raw::Acquired;
 use crate::error::Error;
 use crate::shared::Shareable;
@@ -218,6 +219,14 @@ impl Condvar {
     /// Lets all return who wait.
     pub fn notify_all(&self) {
         self.grant(u64::MAX);
+    }
+
+    /// Gives it a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        names::set_of(ObjectKind::Condvar, self, name.as_bytes())
     }
 
     /// How many wait and have not been notified; out of date as soon as it is read. The killed

@@ -23,8 +23,8 @@ use super::raw::RawMutex;
 use super::state::State;
 use crate::sys::atomic::{AtomicU64, Ordering, fence};
 use crate::sys::clock;
-use crate::sys::map;
 use crate::sys::thread::Thread;
+use crate::sys::{map, maps};
 
 /// How long a thread sleeps before it leaves edges, and between walks; long with long sleeps, which must hide nothing.
 const FIRST_WALK: u64 = if cfg!(forq_long_sleeps) { 60_000_000_000 } else { 50_000_000 };
@@ -110,7 +110,7 @@ impl Watch {
         }
         self.next = now + NEXT_WALK;
         let start = wanted.address();
-        let Some(range) = map::shared_range_of(start) else { return false };
+        let Some(range) = maps::shared_range_of(start) else { return false };
         if !self.is_timed && self.waiter == 0 {
             self.waiter = u64::from(thread.next_wait()) << 32 | u64::from(thread.tid());
             thread.each_held(|held| {

@@ -17,6 +17,7 @@ use core::time::Duration;
 
 use super::backoff::Backoff;
 use super::halves::{self, Halves};
+use super::names::{self, ObjectKind};
 use crate::error::{Error, Result};
 use crate::shared::Shareable;
 use crate::sys::atomic::{Ordering, const_fn, modelled::AtomicU64};
@@ -160,6 +161,14 @@ impl Event {
                 return;
             }
         }
+    }
+
+    /// Gives it a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        names::set_of(ObjectKind::Event, self, name.as_bytes())
     }
 
     /// Whether it is set. Never waits; may be called in a signal handler.

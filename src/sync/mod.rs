@@ -9,6 +9,9 @@ mod halves;
 #[cfg(feature = "lock_api")]
 pub(crate) mod lock_api;
 pub(crate) mod mutex;
+#[cfg(feature = "std")]
+pub(crate) mod name_view;
+pub(crate) mod names;
 mod origin;
 pub(crate) mod pace;
 pub(crate) mod permit;

@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
+use super::names::{self, ObjectKind};
 use super::origin::Origin;
 use super::raw::{Acquired, RawMutex};
 use super::statistics::MutexStatistics;
@@ -267,6 +268,26 @@ impl<T: ?Sized> Mutex<T> {
     #[must_use]
     pub fn statistics(&self) -> MutexStatistics {
         self.raw.statistics()
+    }
+
+    /// Gives it a name of up to 63 bytes, which tools such as `forq-top` and `forq-doctor` show, instead of the one that it had; an empty one takes that
+    /// away. It stays with the place in shared memory, for all processes forked after the first name of any object was given, and costs who uses the object nothing.
+    /// That of an object which is no more stays, too, until it is taken away. Who is killed meanwhile has named it or not.
+    ///
+    /// ```
+    /// use forq::{Mutex, Shared};
+    ///
+    /// let mutex = Shared::new(Mutex::new(0))?;
+    /// mutex.set_name("accounts")?;
+    /// assert_eq!(Mutex::new(0).set_name("nowhere"), Err(forq::Error::InvalidArgument));
+    /// # Ok::<(), forq::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the object is not in memory shared between processes, or the name is longer or has a 0 in it; [`Error::OutOfSpace`] if 1023 objects have
+    /// names; [`Error::OutOfMemory`]; [`Error::Unsupported`] without /proc.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        names::set_of(ObjectKind::Mutex, &self.raw, name.as_bytes())
     }
 
     /// For [`Condvar`](super::condvar::Condvar), which gives the lock up and takes it again.

@@ -62,7 +62,7 @@ pub(crate) struct RawMutex {
     pub(super) hot: AtomicU32,
     /// (holder) Whom it waits for.
     pub(super) edge: Edge,
-    _name: [u8; 8],
+    _reserved: [u8; 8],
 }
 
 /// Where the list pointers point, from the start of the lock.
@@ -140,7 +140,7 @@ impl RawMutex {
                 useless_wakes: AtomicU32::new(0),
                 hot: AtomicU32::new(0),
                 edge: Edge::new(),
-                _name: [0; 8],
+                _reserved: [0; 8],
             }
         }
     }

@@ -5,6 +5,7 @@ use core::ops::Deref;
 use core::time::Duration;
 
 use super::mutex::LockError;
+use super::names::{self, ObjectKind};
 use super::origin::Origin;
 use super::raw::{Acquired, RawMutex};
 use super::statistics::MutexStatistics;
@@ -118,6 +119,14 @@ impl<T: ?Sized> ReentrantMutex<T> {
 
     fn guard(&self) -> ReentrantMutexGuard<'_, T> {
         ReentrantMutexGuard { mutex: self, origin: Origin::of(thread::current()), not_send: PhantomData }
+    }
+
+    /// Gives it a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        names::set_of(ObjectKind::Mutex, &self.raw, name.as_bytes())
     }
 
     /// The holder's thread id, or `None` when it is free; out of date as soon as it is read.

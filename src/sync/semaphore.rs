@@ -26,6 +26,7 @@ use core::time::Duration;
 
 use super::backoff::Backoff;
 use super::halves::{self, Halves};
+use super::names::{self, ObjectKind};
 use super::will::Will;
 use crate::error::{Error, Result};
 use crate::shared::Shareable;
@@ -319,6 +320,14 @@ impl Semaphore {
             }
         }
         Ok(())
+    }
+
+    /// Gives it a name, for tools to show: as [`Mutex::set_name`](crate::Mutex::set_name).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_name(&self, name: &str) -> crate::Result<()> {
+        names::set_of(ObjectKind::Semaphore, self, name.as_bytes())
     }
 
     /// How many permits are free; out of date as soon as it is read.

@@ -3,7 +3,7 @@
 use super::raw::RawMutex;
 use super::statistics::MutexStatistics;
 
-/// What the bytes of a held [`Mutex`](crate::Mutex) say: for tools that look into the memory of running programs, which need
+/// What the bytes of a [`Mutex`](crate::Mutex) say: for tools that look into the memory of running programs, which need
 /// not map it. C's `forq_mutex` is the same.
 ///
 /// ```
@@ -12,6 +12,7 @@ use super::statistics::MutexStatistics;
 /// let mutex = Shared::new(Mutex::new(0))?;
 /// let bytes = || unsafe { std::ptr::from_ref(&*mutex).cast::<[u8; MutexView::SIZE]>().read_volatile() };
 /// assert!(MutexView::of(&bytes()).is_none());
+/// assert_eq!(MutexView::of_known(&bytes()).owner, 0);
 /// let guard = mutex.lock()?;
 /// assert_eq!(MutexView::of(&bytes()).unwrap().owner, unsafe { libc::gettid() } as u32);
 /// # drop(guard);
@@ -20,7 +21,7 @@ use super::statistics::MutexStatistics;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MutexView {
-    /// The thread that holds it. (Once its death has been told nobody does.)
+    /// The thread that holds it; 0: none, or it has no owner. (Once its death has been told nobody does.)
     pub owner: u32,
     /// Whether what it guards was left in the middle of a change.
     pub is_inconsistent: bool,
@@ -46,11 +47,23 @@ impl MutexView {
         let mutex = unsafe { bytes.as_ptr().cast::<RawMutex>().read_unaligned() };
         let state = mutex.load();
         let is_one = super::state::is_ours(state.0) && !state.is_unowned() && !state.is_free();
-        is_one.then(|| Self {
-            owner: state.owner(),
+        is_one.then(|| Self::of_mutex(&mutex))
+    }
+
+    /// Reads a copy of the bytes of what is known to be a mutex, free or held: by its name, or since it was seen held.
+    #[must_use]
+    pub fn of_known(bytes: &[u8; Self::SIZE]) -> Self {
+        // SAFETY: as in `of`.
+        Self::of_mutex(&unsafe { bytes.as_ptr().cast::<RawMutex>().read_unaligned() })
+    }
+
+    fn of_mutex(mutex: &RawMutex) -> Self {
+        let state = mutex.load();
+        Self {
+            owner: mutex.owner(),
             is_inconsistent: state.is_inconsistent(),
             waiters: state.waiters(),
             statistics: mutex.statistics(),
-        })
+        }
     }
 }

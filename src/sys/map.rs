@@ -1,6 +1,5 @@
 //! Memory mappings.
 
-use core::ops::Range;
 use core::ptr::NonNull;
 
 use super::atomic::{AtomicU64, Ordering};
@@ -191,62 +190,6 @@ pub(super) fn wipe_on_fork(page: &'static LonelyWord) -> bool {
     // SAFETY: the range is the static, which nobody else's memory shares a page with.
     let takes = |advice| errno::preserve(|| unsafe { libc::madvise(address, size, advice) }).is_ok();
     size % page_size() == 0 && !takes(UNHEARD_OF) && takes(libc::MADV_WIPEONFORK)
-}
-
-/// Calls `visit` with the start and end of each range of this process that holds code.
-pub(crate) fn executable_ranges(mut visit: impl FnMut(usize, usize)) -> Result<()> {
-    ranges(|range, permissions| {
-        if permissions[2] == b'x' {
-            visit(range.start, range.end);
-        }
-    })
-}
-
-/// The mapping, shared between processes, that an address lies in.
-pub(crate) fn shared_range_of(address: usize) -> Option<Range<usize>> {
-    let mut found = None;
-    ranges(|range, permissions| {
-        if range.contains(&address) && permissions[3] == b's' {
-            found = Some(range);
-        }
-    })
-    .ok()?;
-    found
-}
-
-/// Calls `visit` with each range of this process's addresses that is mapped, and its permissions, as in `rw-s`.
-fn ranges(mut visit: impl FnMut(Range<usize>, [u8; 4])) -> Result<()> {
-    let file = super::fd::Fd::open_read(c"/proc/self/maps")?;
-    let mut buffer = [0u8; 4096];
-    // Of each line: the two addresses, then the permissions; then skip to the next line.
-    let (mut field, mut numbers, mut permissions, mut at) = (0usize, [0usize; 2], [0u8; 4], 0usize);
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(());
-        }
-        for &byte in &buffer[..read] {
-            match (field, byte) {
-                (_, b'\n') => (field, numbers, at) = (0, [0; 2], 0),
-                (0, b'-') | (1, b' ') => field += 1,
-                (0 | 1, digit) => {
-                    let value = char::from(digit).to_digit(16).unwrap_or(0) as usize;
-                    numbers[field] = numbers[field] << 4 | value;
-                }
-                (2, b' ') => {
-                    visit(numbers[0]..numbers[1], permissions);
-                    field += 1;
-                }
-                (2, letter) => {
-                    if let Some(place) = permissions.get_mut(at) {
-                        *place = letter;
-                    }
-                    at += 1;
-                }
-                _ => {}
-            }
-        }
-    }
 }
 
 /// Copies memory of this process that may be unmapped at any moment: false if it is.

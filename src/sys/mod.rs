@@ -10,6 +10,7 @@ pub(crate) mod fork;
 #[cfg_attr(loom, path = "loom/futex.rs")]
 pub(crate) mod futex;
 pub(crate) mod map;
+pub(crate) mod maps;
 #[cfg_attr(loom, path = "loom/membarrier.rs")]
 pub(crate) mod membarrier;
 pub(crate) mod once;

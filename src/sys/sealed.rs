@@ -1,5 +1,6 @@
 //! Bytes in a memory file that nobody can change any more: to be handed over as one descriptor.
 
+use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use super::errno::{self, EINTR, EINVAL};
@@ -13,7 +14,7 @@ const MFD_NOEXEC_SEAL: u32 = 8;
 /// A file of these bytes, sealed.
 pub(crate) fn make(bytes: &[u8]) -> Result<Fd> {
     check_limit(bytes.len())?;
-    let file = new_file()?;
+    let file = new_file(c"forq")?;
     let mut left = bytes;
     while !left.is_empty() {
         // SAFETY: the bytes are as many as we say.
@@ -31,12 +32,12 @@ pub(crate) fn make(bytes: &[u8]) -> Result<Fd> {
     Ok(file)
 }
 
-/// An empty file in memory, without a name, that may be sealed.
-pub(super) fn new_file() -> Result<Fd> {
+/// An empty file in memory, without a name but for what /proc shows it as, that may be sealed.
+pub(super) fn new_file(shown_as: &CStr) -> Result<Fd> {
     let make = |flags| {
         // SAFETY: a C string; the result is a new descriptor.
         owned(|| unsafe {
-            libc::memfd_create(c"forq".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | flags)
+            libc::memfd_create(shown_as.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | flags)
         })
     };
     match make(MFD_NOEXEC_SEAL) {

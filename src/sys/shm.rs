@@ -29,9 +29,14 @@ pub(crate) fn unnamed() -> Result<Fd> {
 
 /// A file without a name whose size nobody can change; its memory comes with its use.
 pub(crate) fn sealed(size: usize) -> Result<Fd> {
+    sealed_as(c"forq", size)
+}
+
+/// As [`sealed`], shown under `/memfd:` and this in /proc.
+pub(crate) fn sealed_as(shown_as: &CStr, size: usize) -> Result<Fd> {
     check_limit(size)?;
     let length = libc::off_t::try_from(size).map_err(|_| Error::InvalidArgument)?;
-    let file = new_file()?;
+    let file = new_file(shown_as)?;
     // SAFETY: no pointers.
     errno::preserve(|| unsafe { libc::ftruncate(file.raw(), length) }).map_err(Error::from_errno)?;
     // SAFETY: no pointers.

@@ -69,6 +69,8 @@ static struct {
 } f;
 
 static char name[64], new_name[64];
+/* One byte more than may be. */
+static const char long_name[] = "0123456789012345678901234567890123456789012345678901234567890123";
 static const uint64_t bytes[32];
 static const void *items[] = {bytes, bytes};
 static const size_t sizes[] = {8, 8};
@@ -260,21 +262,27 @@ static const row rows[] = {
     CALL(forq_mutex_owner, PLACE(mutex)),
     CALL(forq_mutex_stats, PLACE(mutex), INTO(out, E(INVAL))),
     CALL(forq_mutex_destroy, PLACE(mutex)),
+    CALL(forq_mutex_set_name, GRIP(memory), FROM("name", GOOD)),
+    GIVES(E(INVAL), forq_mutex_set_name, PLACE(mutex), FROM("not in shared memory", E(INVAL))),
+    GIVES(E(INVAL), forq_mutex_set_name, GRIP(memory), FROM(long_name, 0)),
     CALL(forq_semaphore_init, PLACE(semaphore), SIZE_OF(1, GOOD, E(INVAL)), SIZE_OF(2, GOOD, E(INVAL))),
     CALL(forq_semaphore_acquire, PLACE(semaphore), LIMIT(0)),
     CALL(forq_semaphore_release, PLACE(semaphore), SIZE_OF(1, GOOD, E(OVERFLOW))),
     GIVES(1, forq_semaphore_value, PLACE(semaphore)),
+    CALL(forq_semaphore_set_name, GRIP(memory), FROM("name", GOOD)),
     CALL(forq_condvar_init, PLACE(condvar)),
     GIVES(E(AGAIN), forq_condvar_wait, PLACE(condvar), PLACE(held), LIMIT(0)),
     CALL(forq_condvar_notify_one, PLACE(condvar)),
     CALL(forq_condvar_notify, PLACE(condvar), SIZE_OF(1, GOOD, GOOD)),
     CALL(forq_condvar_notify_all, PLACE(condvar)),
     CALL(forq_condvar_waiters, PLACE(condvar)),
+    CALL(forq_condvar_set_name, GRIP(memory), FROM("name", GOOD)),
     CALL(forq_event_init, PLACE(event)),
     CALL(forq_event_set, PLACE(event)),
     CALL(forq_event_clear, PLACE(event)),
     GIVES(1, forq_event_is_set, PLACE(event)),
     CALL(forq_event_wait, PLACE(event), LIMIT(0)),
+    CALL(forq_event_set_name, GRIP(memory), FROM("name", GOOD)),
     CALL(forq_barrier_init, PLACE(barrier), SIZE_OF(1, E(INVAL), E(INVAL))),
     CALL(forq_barrier_wait, PLACE(barrier), LIMIT(0)),
     CALL(forq_barrier_abort, PLACE(barrier)),
@@ -282,6 +290,7 @@ static const row rows[] = {
     CALL(forq_barrier_is_broken, PLACE(barrier)),
     CALL(forq_barrier_waiting, PLACE(barrier)),
     GIVES(1, forq_barrier_parties, PLACE(barrier)),
+    CALL(forq_barrier_set_name, GRIP(memory), FROM("name", GOOD)),
     CALL(forq_backoff_init, PLACE(backoff)),
     GIVES(1, forq_backoff_snooze, PLACE(backoff)),
     CALL(forq_backoff_reset, PLACE(backoff)),
@@ -316,6 +325,7 @@ static const row rows[] = {
     CALL(forq_queue_put_many, GRIP(queue), FROM(bytes, E(INVAL)), SIZE_OF(8, GOOD, E(INVAL)), SIZE_OF(2, GOOD, E(INVAL)), INTO(out, E(INVAL)), LIMIT(0)),
     CALL(forq_queue_get_many, GRIP(queue), INTO(out, E(INVAL)), SIZE_OF(8, E(MSGSIZE), E(INVAL)), SIZE_OF(2, GOOD, E(INVAL)), INTO(second, E(INVAL)), LIMIT(0)),
     GIVES(GOOD, forq_queue_fd, GRIP(queue)),
+    CALL(forq_queue_set_name, GRIP(queue), FROM("name", GOOD)),
     MAKES(frees_channel, forq_channel_new, SIZE_OF(4, E(INVAL), E(INVAL)), SIZE_OF(64, E(INVAL), E(INVAL)), INTO(out, E(INVAL))),
     FREES(forq_channel_free),
     CALL(forq_channel_put, GRIP(channel), FROM(bytes, E(INVAL)), SIZE_OF(8, GOOD, E(MSGSIZE)), LIMIT(0)),
@@ -325,6 +335,7 @@ static const row rows[] = {
     CALL(forq_channel_peek, GRIP(channel), INTO(out, E(INVAL)), INTO(second, E(INVAL)), LIMIT(0)),
     CALL(forq_channel_release, GRIP(peeked)),
     CALL(forq_channel_close, GRIP(channel)),
+    CALL(forq_channel_set_name, GRIP(channel), FROM("name", GOOD)),
     MAKES(closes_ends, forq_pipe, INTO(out, E(INVAL))),
     MAKES(closes_ends, forq_pipe_one_way, INTO(out, E(INVAL)), INTO(second, E(INVAL))),
     CALL(forq_connection_send, PLACE(end), FROM(bytes, E(INVAL)), SIZE_OF(8, GOOD, E(INVAL)), LIMIT(0)),
@@ -353,6 +364,7 @@ static const row rows[] = {
     CALL(forq_pool_join, GRIP(closed), LIMIT(SECOND)),
     CALL(forq_pool_stats, GRIP(pool), INTO(out, E(INVAL))),
     CALL(forq_pool_worker_stats, GRIP(pool), SIZE_OF(0, GOOD, E(RANGE)), INTO(out, E(INVAL))),
+    CALL(forq_pool_set_name, GRIP(pool), FROM("name", GOOD)),
     FREES(forq_pool_free),
     MAKES(frees_result, forq_pool_apply_async, GRIP(pool), CODE(task, E(INVAL)), FROM(bytes, E(INVAL)), SIZE_OF(8, GOOD, E(INVAL)), SIZE_OF(8, GOOD, E(INVAL)), INTO(out, E(INVAL))),
     MAKES(frees_result, forq_pool_map_async, GRIP(pool), FROM(&async_job, E(INVAL)), INTO(out, E(INVAL))),

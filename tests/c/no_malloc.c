@@ -115,6 +115,8 @@ static void mutex_calls(void) {
     m = memory;
     forq_mutex_statistics stats;
     RETURNS(forq_mutex_init(m, 0), 0);
+    RETURNS(forq_mutex_set_name(m, "m"), 0);
+    RETURNS(forq_mutex_set_name(m, NULL), 0);
     RETURNS(forq_mutex_lock(m), 0);
     RETURNS(forq_mutex_trylock(m), -EBUSY);
     RETURNS(forq_mutex_lock(m), -EDEADLK);

@@ -1,28 +1,23 @@
 //! What `/proc` and the kernel tell of other processes, without stopping them.
 
+use std::collections::BTreeSet;
 use std::fs;
+
+use super::memory::{Memory, Place};
 
 /// One mapping of a process.
 pub(crate) struct Mapping {
-    start: usize,
-    end: usize,
-    offset: usize,
-    /// Device, inode and name of a file whose changes all who map it see.
-    file: Option<String>,
-}
-
-/// A place in memory, the same for all who share it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    /// The file, or the process whose own memory it is.
-    pub(crate) memory: String,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
     pub(crate) offset: usize,
+    /// If all who map it see its changes.
+    pub(crate) memory: Option<Memory>,
 }
 
 /// A process, as it was when it was looked at.
 pub(crate) struct Process {
     pub(crate) pid: u32,
-    mappings: Vec<Mapping>,
+    pub(crate) mappings: Vec<Mapping>,
 }
 
 /// The names of files and threads need not be text.
@@ -31,19 +26,25 @@ fn read_lossy(path: &str) -> std::io::Result<String> {
 }
 
 fn parse_mapping(line: &str) -> Option<Mapping> {
+    let hexadecimal = |text: &str| usize::from_str_radix(text, 16).ok();
     let mut fields = line.split_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;
     let permissions = fields.next()?;
-    let offset = usize::from_str_radix(fields.next()?, 16).ok()?;
-    let (device, inode) = (fields.next()?, fields.next()?);
-    let name = fields.collect::<Vec<_>>().join(" ");
+    let offset = hexadecimal(fields.next()?)?;
+    let (major, minor) = fields.next()?.split_once(':')?;
+    let inode = fields.next()?.parse().ok()?;
     let is_shared = permissions.starts_with("rw") && permissions.ends_with('s');
-    Some(Mapping {
-        start: usize::from_str_radix(start, 16).ok()?,
-        end: usize::from_str_radix(end, 16).ok()?,
-        offset,
-        file: is_shared.then(|| format!("{name} {device} {inode}")),
-    })
+    let memory = is_shared.then(|| {
+        let name = fields.collect::<Vec<_>>().join(" ");
+        Some(Memory::File { device: (hexadecimal(major)? as u32, hexadecimal(minor)? as u32), inode, name })
+    });
+    Some(Mapping { start: hexadecimal(start)?, end: hexadecimal(end)?, offset, memory: memory.flatten() })
+}
+
+/// The ids of all processes.
+pub(crate) fn all_pids() -> std::io::Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc")?.flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).collect())
 }
 
 impl Process {
@@ -57,40 +58,56 @@ impl Process {
     /// All processes that share memory with one of these, these included.
     pub(crate) fn with_relatives(pids: &[u32]) -> std::io::Result<Vec<Self>> {
         let mut found = pids.iter().map(|&pid| Self::look(pid)).collect::<Result<Vec<_>, _>>()?;
-        let files: Vec<String> = found
+        let files: BTreeSet<Memory> = found
             .iter()
-            .flat_map(|process| process.mappings.iter().filter_map(|it| it.file.clone()))
+            .flat_map(|process| process.mappings.iter().filter_map(|it| it.memory.clone()))
             .collect();
-        for entry in fs::read_dir("/proc")?.flatten() {
-            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        for pid in all_pids()? {
             if pids.contains(&pid) {
                 continue;
             }
             // It may have ended, or be somebody else's.
             let Ok(other) = Self::look(pid) else { continue };
-            if other.mappings.iter().any(|it| it.file.as_ref().is_some_and(|file| files.contains(file))) {
+            if other.mappings.iter().any(|it| it.memory.as_ref().is_some_and(|file| files.contains(file))) {
                 found.push(other);
             }
         }
         Ok(found)
     }
 
+    /// Whether it has memory mapped that forq might have made.
+    pub(crate) fn may_use_forq(&self) -> bool {
+        self.mappings.iter().any(|it| it.memory.as_ref().is_some_and(Memory::may_be_ours))
+    }
+
+    pub(crate) fn maps(&self, memory: &Memory) -> bool {
+        self.mappings.iter().any(|it| it.memory.as_ref() == Some(memory))
+    }
+
     pub(crate) fn place(&self, address: usize) -> Option<Place> {
-        let mapping = self.mappings.iter().find(|it| (it.start..it.end).contains(&address))?;
-        Some(match &mapping.file {
-            Some(file) => Place { memory: file.clone(), offset: address - mapping.start + mapping.offset },
-            None => Place { memory: format!("process {}", self.pid), offset: address },
+        // They are in order.
+        let after = self.mappings.partition_point(|it| it.end <= address);
+        let mapping = self.mappings.get(after).filter(|it| it.start <= address)?;
+        Some(match &mapping.memory {
+            Some(memory) => {
+                Place { memory: memory.clone(), offset: address - mapping.start + mapping.offset }
+            }
+            None => Place { memory: Memory::Private(self.pid), offset: address },
         })
     }
 
-    /// Copies its memory; `None` if there is none.
+    /// Copies its memory; false if there is none.
+    pub(crate) fn read_into(&self, address: usize, bytes: &mut [u8]) -> bool {
+        let here = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        let there = libc::iovec { iov_base: address as *mut _, iov_len: bytes.len() };
+        // SAFETY: the local part is the slice; the other one is the kernel's to check.
+        let read = unsafe { libc::process_vm_readv(self.pid as i32, &here, 1, &there, 1, 0) };
+        read == bytes.len() as isize
+    }
+
     pub(crate) fn read<const N: usize>(&self, address: usize) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        let here = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: N };
-        let there = libc::iovec { iov_base: address as *mut _, iov_len: N };
-        // SAFETY: the local part is the array; the other one is the kernel's to check.
-        let read = unsafe { libc::process_vm_readv(self.pid as i32, &here, 1, &there, 1, 0) };
-        (read == N as isize).then_some(bytes)
+        self.read_into(address, &mut bytes).then_some(bytes)
     }
 
     fn word(&self, address: usize) -> Option<usize> {
@@ -154,4 +171,15 @@ pub(crate) fn state_of(tid: u32) -> char {
             _ => '?',
         },
     }
+}
+
+/// What a process is called by `ps`.
+pub(crate) fn command_of(pid: u32) -> String {
+    read_lossy(&format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
+/// The process that a thread belongs to.
+pub(crate) fn process_of(tid: u32) -> Option<u32> {
+    let status = read_lossy(&format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
