@@ -1,10 +1,11 @@
 //! Messages that grow, with a receiver of a pipe stopped, or their sender killed, before each instruction of what they do: stepped by
 //! ptrace. (Kills where sizes stay the same are among the rows of `verification/crash_points.rs`.)
 //!
-//! Every third instruction in an optimised build, every 300th otherwise;
-//! `FORQ_EVERY=1 cargo test --release --test pipe_crash_points` takes each one.
+//! Every instruction in an optimised build, every 300th otherwise, or as `FORQ_EVERY` says.
 //! Linux on x86_64 and aarch64.
 
+#[path = "support/path.rs"]
+mod path;
 mod support;
 #[path = "support/tracee.rs"]
 mod tracee;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use forq::{Connection, Error, ExitStatus, Process, Shared, pipe_one_way};
+use path::Path;
 use tracee::{Tracee, every, first};
 
 fn main() {
@@ -52,12 +54,11 @@ impl Actor {
         Self { process, start, done }
     }
 
-    /// Runs the act up to this instruction, or until it sleeps: then says so.
-    fn stop_at(&self, at: usize) -> (Tracee, bool) {
+    /// Begins the act and lets `lead` lead it to where it is to be stopped; `None`: it did not come there.
+    fn stop(&self, lead: &mut dyn FnMut(&Tracee) -> bool) -> Option<Tracee> {
         let tracee = Tracee::attach(self.process.pid());
         self.start.send(b"!").unwrap();
-        let is_asleep = tracee.step(at) < at;
-        (tracee, is_asleep)
+        lead(&tracee).then_some(tracee)
     }
 
     fn is_done(&self) -> bool {
@@ -74,21 +75,31 @@ impl Actor {
     }
 }
 
-/// Calls `trial` with instruction 0, n, 2n .. until it says that the act was over before.
-fn at_each(mut trial: impl FnMut(usize) -> bool) {
-    let (from, stride) = (first(), every(if cfg!(debug_assertions) { 10 } else { 3 }));
-    let mut at = from;
-    while !trial(at) {
-        at += stride;
+/// Lets `trial` stop its act before instruction 0, n, 2n .., up to the one in which it falls asleep. It says whether the act came there.
+fn at_each(mut trial: impl FnMut(usize, &mut dyn FnMut(&Tracee) -> bool) -> bool) {
+    let mut recorded = None;
+    trial(0, &mut |tracee| {
+        recorded = Some(Path::record(tracee));
+        false
+    });
+    let path = recorded.expect("the act has begun");
+    let (from, stride) = (first(), every(if cfg!(debug_assertions) { 10 } else { 1 }));
+    let (mut trials, mut strays) = (0, 0);
+    for at in (from..path.len() - 1).step_by(stride).chain([path.len() - 1]) {
+        trials += 1;
+        if !trial(at, &mut |tracee| path.lead(tracee, at)) {
+            strays += 1;
+            trial(at, &mut |tracee| tracee.step(at) == at);
+        }
     }
-    println!("     {} trials in {at} instructions", (at - from) / stride + 1);
-    assert!(at > 200, "that is no act");
+    println!("     {trials} trials in {} instructions, {strays} of them by steps", path.len());
+    assert!(path.len() > 200, "that is no act");
 }
 
 fn stopped_receiver() {
     const SMALL: usize = 8;
     const LARGE: usize = 100;
-    at_each(|at| {
+    at_each(|at, lead| {
         let (receiver, sender) = pipe_one_way().unwrap();
         let mut buffer = [0; LARGE];
         sender.send(&message(SMALL)).unwrap();
@@ -100,12 +111,11 @@ fn stopped_receiver() {
             assert_eq!(receiver.recv(&mut buffer), Ok(LARGE));
             assert_eq!(buffer[..], message(LARGE));
         });
-        let (tracee, is_asleep) = actor.stop_at(at);
-        if is_asleep {
-            // Once it waits in the kernel, no step changes anything.
+        let Some(tracee) = actor.stop(lead) else {
+            // Perhaps it waits in the kernel, where no step changes anything.
             actor.kill();
-            return true;
-        }
+            return false;
+        };
         let mut sent = sender.send_timeout(&message(LARGE), Duration::from_millis(1));
         if sent.is_err() {
             // That one has told the receivers of the size: it does not help the next.
@@ -120,17 +130,18 @@ fn stopped_receiver() {
             actor.is_done() || !support::is_running(actor.process.pid())
         });
         assert!(actor.kill(), "{at}");
-        false
+        true
     });
 }
 
 fn killed_sender() {
     const SIZES: [usize; 4] = [1, 9, 300, 70_000];
     let messages = SIZES.map(message);
-    at_each(|at| {
+    let mut has_ended = false;
+    at_each(|at, lead| {
         let (receiver, sender) = pipe_one_way().unwrap();
         let actor = Actor::new(|| messages.iter().for_each(|message| sender.send(message).unwrap()));
-        actor.stop_at(at);
+        let has_come = actor.stop(lead).is_some();
         let is_done = actor.kill();
         sender.send_timeout(&message(500), PATIENCE).unwrap();
         let mut received = Vec::new();
@@ -145,6 +156,8 @@ fn killed_sender() {
         assert_eq!(received, SIZES[..received.len()], "{at}");
         assert!(!is_done || received.len() == SIZES.len(), "{at}");
         assert_eq!(receiver.try_recv(&mut []), Err(Error::WouldBlock), "{at}");
-        is_done
+        has_ended |= is_done;
+        has_come
     });
+    assert!(has_ended);
 }

@@ -106,7 +106,7 @@ impl Tracee {
     }
 }
 
-fn is_asleep_anywhere(pid: u32) -> bool {
+pub(crate) fn is_asleep_anywhere(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
 }

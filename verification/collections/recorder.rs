@@ -16,8 +16,9 @@ struct Recorder<'a> {
     model: Option<&'a Path>,
     /// Where it is on the model's path.
     abreast: Option<usize>,
-    /// Up to which instruction of the model there has been no way that differs, and before which one there is no leap.
+    /// Where it was there last.
     known: usize,
+    /// Before which instruction of the model it does not leap, as that has failed.
     stepped: usize,
     image: Image,
     list: RobustList,
