@@ -166,7 +166,7 @@ pub(crate) fn replacing() {
 pub(crate) fn condemning() {
     counts();
     let limit = Duration::from_millis(40);
-    at_each(500, 1000, |at| {
+    at_each(700, 1000, |at| {
         let pool = Pool::builder().workers(2).task_timeout(limit).build().unwrap();
         let workers = workers_of(&pool);
         let job = endless(&pool);
@@ -188,7 +188,7 @@ pub(crate) fn condemning() {
 
 pub(crate) fn cancelling() {
     counts();
-    at_each(300, 1000, |at| {
+    at_each(700, 1000, |at| {
         // The thread of an earlier trial may not be quite gone, and this one forks.
         eventually("there is one thread", || {
             std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
