@@ -1439,7 +1439,8 @@ typedef struct forq_job {
      */
     size_t output_size;
     /**
-     * Items a worker takes at a time; 0: chosen by the pool.
+     * Items a worker takes at a time; 0: chosen by the pool. A worker that has taken long for some of them leaves half of the rest to one
+     * that has nothing to do.
      */
     size_t chunk_size;
     /**

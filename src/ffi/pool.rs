@@ -96,7 +96,8 @@ pub struct forq_job {
     pub outputs: *mut c_void,
     /// Bytes of one; 0: none.
     pub output_size: usize,
-    /// Items a worker takes at a time; 0: chosen by the pool.
+    /// Items a worker takes at a time; 0: chosen by the pool. A worker that has taken long for some of them leaves half of the rest to one
+    /// that has nothing to do.
     pub chunk_size: usize,
     /// Room for count statuses, or NULL.
     pub statuses: *mut forq_task_status,

@@ -14,8 +14,9 @@ use crate::sys::atomic::Ordering;
 /// Results on their way out, in order: how far they are, and what is known of those that are out.
 #[derive(Default)]
 pub(super) struct Collection {
-    /// Items before this one are out: the first of a chunk or of a [piece](super::piece).
+    /// Items before this one are out: the first of this chunk, or of a [piece](super::piece) of it.
     next: usize,
+    chunk: u32,
     /// Items that are OK and not yet copied, in one piece.
     good: Range<usize>,
     tally: Tally,
@@ -71,14 +72,20 @@ impl Host {
         if out.next >= fields.count {
             return None;
         }
-        // SAFETY: the job is ours until it is withdrawn.
-        let part = unsafe { self.shared.part_at(index, fields, out.next) };
+        let chunk = fields.chunk(out.chunk);
+        let part = if out.next == chunk.start {
+            Some(out.chunk)
+        } else {
+            // SAFETY: the job is ours until it is withdrawn.
+            unsafe { self.shared.piece_at(index, fields, out.next) }
+        };
         let word = part.and_then(|part| self.words(ticket).get(part as usize));
         // Acquire: pairs with the exchange to done, which nobody changes any more: what was cut off is seen. (There is no word only if
         // somebody has written over them.)
         let word = word.map_or(ChunkWord(0), |word| ChunkWord(word.load(Ordering::Acquire)));
         // SAFETY: as above.
-        Some((word, unsafe { self.shared.part_from(index, fields, out.next) }))
+        let end = unsafe { self.shared.end_of(index, fields, out.next, chunk.end) };
+        Some((word, out.next..end))
     }
 
     /// The next chunk or piece, whose word and items these are.
@@ -95,6 +102,7 @@ impl Host {
     ) {
         let fields = &ticket.fields;
         out.next = items.end;
+        out.chunk += u32::from(items.end == fields.chunk(out.chunk).end);
         let done = match word.stage() {
             Stage::Done => items.end,
             _ => items.start + (word.start() as usize).min(items.len()),

@@ -147,7 +147,8 @@ impl Pool {
 
     /// As [`Pool::map`], for functions without effects: a chunk of items may run twice, so that the pool need not
     /// know at every moment which item a worker is on. Then the compiler can run several items at a time in vector registers. An
-    /// item that crashes its worker still costs only itself.
+    /// item that crashes its worker still costs only itself. What a worker has begun it does not share with idle ones: where single items take long, and
+    /// lie together, [`Pool::map`] is better.
     ///
     /// ```
     /// # let pool = unsafe { forq::Pool::builder().workers(2).build_unchecked()? };

@@ -76,29 +76,27 @@ impl Shared {
             return fields.chunk(chunk);
         }
         // SAFETY: by contract.
-        unsafe { self.part_from(index, fields, self.first_item(fields, chunk)) }
-    }
-
-    /// The items of the chunk or piece that begins with this one.
-    ///
-    /// # Safety
-    /// As [`Shared::words`].
-    pub(super) unsafe fn part_from(&self, index: usize, fields: &Fields, start: usize) -> Range<usize> {
+        let start = unsafe { self.first_item(fields, chunk) };
         let whole = fields.chunk((start / fields.chunk_size) as u32);
         // SAFETY: by contract.
-        let pieces = unsafe { self.pieces(index, fields) };
-        let end = pieces.map(|(_, at)| at).filter(|&at| at > start).min().unwrap_or(fields.count);
-        start..end.min(whole.end).max(start)
+        start..unsafe { self.end_of(index, fields, start, whole.end) }.max(start)
     }
 
-    /// The chunk or piece that begins with this item.
+    /// Where the chunk or piece ends that begins with item `start`, of a chunk that ends at `end`.
     ///
     /// # Safety
     /// As [`Shared::words`].
-    pub(super) unsafe fn part_at(&self, index: usize, fields: &Fields, item: usize) -> Option<u32> {
-        if item % fields.chunk_size == 0 {
-            return Some((item / fields.chunk_size) as u32);
-        }
+    pub(super) unsafe fn end_of(&self, index: usize, fields: &Fields, start: usize, end: usize) -> usize {
+        // SAFETY: by contract.
+        let pieces = unsafe { self.pieces(index, fields) };
+        pieces.map(|(_, at)| at).filter(|&at| at > start).fold(end, usize::min)
+    }
+
+    /// The piece that begins with this item.
+    ///
+    /// # Safety
+    /// As [`Shared::words`].
+    pub(super) unsafe fn piece_at(&self, index: usize, fields: &Fields, item: usize) -> Option<u32> {
         // SAFETY: by contract.
         unsafe { self.pieces(index, fields) }.find(|&(_, at)| at == item).map(|(piece, _)| piece)
     }
@@ -222,11 +220,15 @@ mod tests {
     fn parts(shared: &Shared, fields: &Fields) -> Vec<(u32, Range<usize>)> {
         let (mut at, mut parts) = (0, Vec::new());
         while at < COUNT {
-            // SAFETY: this test's own memory.
-            let (part, items) =
-                unsafe { (shared.part_at(0, fields, at).unwrap(), shared.part_from(0, fields, at)) };
+            let part = match at % CHUNK {
+                0 => (at / CHUNK) as u32,
+                // SAFETY: this test's own memory.
+                _ => {
+                    unsafe { shared.piece_at(0, fields, at) }.expect("all but a chunk's first begin a piece")
+                }
+            };
             // SAFETY: as above.
-            assert_eq!(unsafe { shared.items(0, fields, part) }, items);
+            let items = unsafe { shared.items(0, fields, part) };
             assert!(items.start == at && items.end > at);
             at = items.end;
             parts.push((part, items));
