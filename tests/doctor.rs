@@ -234,8 +234,9 @@ fn slow_consumer() {
     .unwrap();
     let producer = Process::spawn(|| while queue.put_timeout(1, PATIENCE).is_ok() {}).unwrap();
     eventually("it is full", || queue.len() == queue.capacity());
-    // On a loaded machine nobody may have run between two looks.
-    eventually("somebody is seen to take", || !examine(&[producer.pid()]).unwrap().is_stuck());
+    // On a loaded machine nobody may have run between two looks, once.
+    let stuck = (0..5).filter(|_| examine(&[producer.pid()]).unwrap().is_stuck()).count();
+    assert!(stuck <= 2, "{stuck} times of 5");
     clear(vec![idle, consumer, producer]);
 }
 

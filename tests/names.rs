@@ -1,6 +1,11 @@
 //! Names of objects, as who looks from outside sees them.
+//!
+//! One case kills at instructions, stepped by ptrace, spread over all: `FORQ_EVERY=1 cargo test --release --test names` takes each.
 
 mod support;
+#[path = "support/tracee.rs"]
+#[allow(dead_code, reason = "a part is for other tests")]
+mod tracee;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -12,6 +17,7 @@ use forq::{
     Semaphore, Shared,
 };
 use support::Random;
+use tracee::Tracee;
 
 fn main() {
     support::run(&[
@@ -21,6 +27,7 @@ fn main() {
         ("what_is_not_shared_and_what_is_no_name_is_refused", refused),
         ("a_full_table_refuses_and_goes_on_when_a_name_is_taken_away", full),
         ("a_process_killed_while_it_names_has_named_or_not_and_costs_nothing", killed),
+        ("a_process_killed_at_any_instruction_of_naming_leaves_the_old_name_or_the_new", killed_anywhere),
         ("any_bytes_may_be_read_as_a_table", any_bytes),
         ("naming_leaves_no_descriptor", no_descriptor),
     ]);
@@ -212,6 +219,61 @@ fn killed() {
     taken_by(1, gone);
     all[MOST].set_name("1023").unwrap();
     assert_eq!(all[MOST].set_name("again"), Err(Error::OutOfSpace), "one is at the other entry");
+}
+
+/// Steps a child that names the mutex, from where it has found out what the place is (before that it writes nothing), kills it before this instruction, and says
+/// after how many it had named.
+fn kill_before(mutex: &Mutex<u32>, at: usize) -> Option<usize> {
+    // What earlier ones left half-way would make it take longer each time.
+    if let [table] = tables()[..] {
+        let memory = OpenOptions::new().write(true).open("/proc/self/mem").unwrap();
+        memory.write_all_at(&[0; 4096 - 128], table as u64 + 128).unwrap();
+    }
+    mutex.set_name("old").unwrap();
+    let (told, start) = forq::pipe_one_way().unwrap();
+    let mut child = Process::spawn(|| {
+        told.recv(&mut [0]).unwrap();
+        mutex.set_name("new").unwrap();
+        loop {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+    })
+    .unwrap();
+    let tracee = Tracee::attach(child.pid());
+    start.send(b"!").unwrap();
+    while !is_in_call(child.pid(), libc::SYS_gettid) {
+        tracee.request(libc::PTRACE_SYSCALL);
+        assert!(tracee.stopped(Duration::from_secs(30)), "it goes from call to call");
+    }
+    let done = tracee.step(at);
+    child.kill().unwrap();
+    child.join().unwrap();
+    (done < at).then_some(done)
+}
+
+fn killed_anywhere() {
+    let mutex = Shared::new(Mutex::new(0)).unwrap();
+    let all = kill_before(&mutex, usize::MAX).unwrap();
+    assert_eq!(list(), ["new"]);
+    assert!(all > 100, "that is no naming");
+    let trials = if cfg!(debug_assertions) { 40 } else { 400 };
+    let stride = std::env::var("FORQ_EVERY").map_or(all / trials + 1, |every| every.parse().unwrap());
+    let mut seen = Vec::new();
+    for at in (0..all).step_by(stride) {
+        let _ = kill_before(&mutex, at);
+        let names = list();
+        assert!(names == ["new"] || names == ["old"], "killed at {at}: {names:?}");
+        seen.extend(names);
+        support::progress();
+    }
+    println!("     {} kills in {all} instructions", seen.len());
+    seen.dedup();
+    assert_eq!(seen, ["old", "new"], "one after the other");
+}
+
+fn is_in_call(pid: u32, number: i64) -> bool {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
+    line.split(' ').next().and_then(|call| call.parse().ok()) == Some(number)
 }
 
 fn any_bytes() {
