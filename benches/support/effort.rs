@@ -83,8 +83,8 @@ pub(crate) struct Rounds {
     next: usize,
     least: usize,
     most: usize,
-    /// The last of `most` rounds, or the first after `least` that ends after this.
-    end: Option<Instant>,
+    /// When it began, and how long it may last once there were `least` rounds.
+    limit: Option<(Instant, Duration)>,
 }
 
 impl Rounds {
@@ -94,16 +94,23 @@ impl Rounds {
         let picked = std::env::var_os("ROUNDS").map(|_| setting("ROUNDS", full));
         let full = picked.unwrap_or(full).max(1);
         match seconds() {
-            _ if is_trial() => Self { next: 1, least: 1, most: 1, end: None },
+            _ if is_trial() => Self { next: 1, least: 1, most: 1, limit: None },
             Some(seconds) if picked.is_none() => {
-                let end = Some(Instant::now() + Duration::from_secs_f64(seconds));
+                let limit = Some((Instant::now(), Duration::from_secs_f64(seconds)));
                 match is_quick() {
-                    true => Self { next: 1, least: 1, most: 3, end },
-                    false => Self { next: 0, least: full.min(5), most: 8 * full, end },
+                    true => Self { next: 1, least: 1, most: 3, limit },
+                    false => Self { next: 0, least: full.min(5), most: 8 * full, limit },
                 }
             }
-            _ => Self { next: 0, least: full, most: full, end: None },
+            _ => Self { next: 0, least: full, most: full, limit: None },
         }
+    }
+
+    /// A machine on which a few rounds take thrice the time is too busy to be measured: one round has to do.
+    fn is_over(&self) -> bool {
+        let Some((start, limit)) = self.limit else { return false };
+        let taken = start.elapsed();
+        self.next > self.least && taken > limit || self.next > 1 && taken > 3 * limit
     }
 }
 
@@ -111,8 +118,7 @@ impl Iterator for Rounds {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        let is_late = self.end.is_some_and(|end| Instant::now() > end);
-        if self.next > self.most || self.next > self.least && is_late {
+        if self.next > self.most || self.is_over() {
             return None;
         }
         self.next += 1;
