@@ -150,23 +150,22 @@ pub(super) fn each_item(run: &mut Run<'_>, function: impl Fn(usize) -> i32) {
 #[inline(always)]
 pub(super) fn each_until_panic(run: &mut Run<'_>, item: &mut usize, function: &impl Fn(usize) -> i32) {
     // What is shared is shared outside of the inner loop, which so makes no calls but the function's: all it needs stays in registers.
-    while let Some(plain) = run.plain() {
+    while *item < run.range().end
+        && let Some(plain) = run.plain()
+    {
         let end = run.range().end;
-        let mut code = 0;
-        while *item < end {
+        let code = loop {
             plain.begin(*item);
-            code = function(*item);
+            let code = function(*item);
             plain.stay_single();
             *item += 1;
-            if code != 0 || plain.is_all_claimed() {
-                break;
+            // One branch for what is rare.
+            if (*item >= end) | (code != 0) | plain.is_all_claimed() {
+                break code;
             }
-        }
+        };
         if code != 0 {
             run.end_failed(*item - 1, code);
-        }
-        if *item >= end {
-            return;
         }
         share(run, *item);
     }
