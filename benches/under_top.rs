@@ -1,7 +1,8 @@
 //! What a program that is looked at loses: a contended mutex and a queue, with and without `forq-top` beside them.
 //!
-//! `cargo bench --bench under_top`: `ROUNDS` (9) paired rounds of `SECONDS` (3) each, in changing order; medians. Two processes take one mutex in turn with putting to
-//! and getting from one queue; counted is what they do in a second of CPU time, so that a loaded machine can tell. Beside them a process takes samples as `forq-top --json` does, of all processes of this user, once a second; what that takes is told, too.
+//! `cargo bench --bench under_top`: `ROUNDS` (9) paired rounds of `SECONDS` (3) each, in changing order; medians. Two processes take one
+//! mutex in turn with putting to and getting from one queue; counted is what they do in a second of CPU time, so that a loaded machine can tell.
+//! Beside them a process takes samples as `forq-top --json` does, of all processes of this user, once a second; what that takes is told, too.
 
 #[path = "../examples/inspect/mod.rs"]
 mod inspect;
@@ -74,7 +75,9 @@ fn under_top(length: Duration, [spent, samples]: &[AtomicU64; 2]) -> f64 {
 }
 
 fn main() {
-    let length = Duration::from_secs(setting("SECONDS", 3) as u64);
+    support::start();
+    // Not less than a second, in which forq-top looks once.
+    let length = Duration::from_secs(setting("SECONDS", if support::is_quick() { 1 } else { 3 }) as u64);
     let cost = Shared::new([const { AtomicU64::new(0) }; 2]).expect("memory");
     let mut peers: [Peer<'_>; 2] =
         [("under forq-top", Box::new(|| under_top(length, &cost))), ("alone", Box::new(|| work(length)))];
