@@ -160,7 +160,7 @@ pub(super) fn each_until_panic(run: &mut Run<'_>, item: &mut usize, function: &i
                 run.end_failed(*item - 1, code);
                 break;
             }
-            if plain.is_all_claimed() {
+            if plain.is_all_claimed() && run.is_to_look(*item) {
                 run.share(*item);
                 end = run.range().end;
             }
@@ -178,7 +178,7 @@ pub(super) fn each_until_panic(run: &mut Run<'_>, item: &mut usize, function: &i
 /// Leaves some of what is left to others, if they have nothing to do.
 #[inline(always)]
 fn share(run: &mut Run<'_>, next: usize) {
-    if run.is_all_claimed() {
+    if run.is_to_share(next) {
         run.share(next);
     }
 }
