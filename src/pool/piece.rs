@@ -224,9 +224,10 @@ mod tests {
         while at < COUNT {
             let part = match at % CHUNK {
                 0 => (at / CHUNK) as u32,
-                // SAFETY: this test's own memory.
                 _ => {
-                    unsafe { shared.piece_at(0, fields, at) }.expect("all but a chunk's first begin a piece")
+                    // SAFETY: this test's own memory.
+                    let piece = unsafe { shared.piece_at(0, fields, at) };
+                    piece.expect("all but a chunk's first begin a piece")
                 }
             };
             // SAFETY: as above.
