@@ -103,8 +103,10 @@ where
                 *output = function(context, input);
             }
         };
-        if caught(all) {
-            run.stay_single();
+        let is_done = caught(all);
+        // Before another item is announced, too: the copy must not speak for its worker.
+        run.stay_single();
+        if is_done {
             return;
         }
     }
