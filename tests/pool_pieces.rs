@@ -17,6 +17,7 @@ fn main() {
         ("every_item_of_a_shared_chunk_has_one_status_whoever_is_killed", killed),
         ("items_of_pieces_are_tried_as_often_as_allowed", attempts),
         ("items_that_fail_beside_pieces_keep_their_status", failing),
+        ("items_that_fail_in_a_piece_keep_their_status_if_who_cut_it_is_killed", failing_beside_deaths),
         ("workers_that_are_replaced_after_so_many_items_share_too", replaced),
         ("a_job_may_be_cancelled_while_it_is_cut", cancelled),
         ("a_map_may_run_out_of_time_while_its_chunks_are_cut", out_of_time),
@@ -254,6 +255,38 @@ fn failing() {
         assert_eq!(ran(x), 1, "item {x}");
     }
     assert!(shares(0..400).len() > 1, "nothing was cut: this shows nothing");
+}
+
+fn failing_beside_deaths() {
+    runs();
+    std::panic::set_hook(Box::new(|_| ()));
+    let pool = Pool::new(3).unwrap();
+    let mut failed = 0;
+    for seed in 1..40 {
+        forget();
+        // The first half, in which none fails, is left to who cuts the other off: it has no statuses when it is killed.
+        let task = |&x: &u32| {
+            note(x);
+            nap(100);
+            assert!(x < 200 || x % 10 != 9, "no");
+            x + 1
+        };
+        let batch = pool.batch().chunk_size(400);
+        let (each, _) = kill_during(&pool, seed, 8000, || batch.try_map(task, &inputs(400)));
+        for (x, outcome) in each.unwrap().iter().enumerate() {
+            let fails = x >= 200 && x % 10 == 9;
+            match outcome {
+                Ok(output) => assert!(*output == x as u32 + 1 && !fails && ran(x) == 1, "item {x}"),
+                Err(TaskError::Panicked(_)) => assert!(fails && ran(x) == 1, "item {x}"),
+                Err(error) => {
+                    assert!(*error == TaskError::Signaled(libc::SIGKILL) && ran(x) <= 1, "{x}: {error}");
+                }
+            }
+            failed += usize::from(fails && ran(x) == 1);
+        }
+        progress();
+    }
+    assert!(failed > 100, "{failed} items failed: this shows nothing");
 }
 
 fn replaced() {

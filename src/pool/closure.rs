@@ -103,8 +103,10 @@ where
                 *output = function(context, input);
             }
         };
-        if caught(all) {
-            run.stay_single();
+        let is_done = caught(all);
+        // Before another item is announced, too: the copy must not speak for its worker.
+        run.stay_single();
+        if is_done {
             return;
         }
     }
@@ -153,14 +155,14 @@ pub(super) fn each_until_panic(run: &mut Run<'_>, item: &mut usize, function: &i
     while *item < run.range().end
         && let Some(plain) = run.plain()
     {
-        let end = run.range().end;
+        let (end, look) = (run.range().end, run.next_look());
         let code = loop {
             plain.begin(*item);
             let code = function(*item);
             plain.stay_single();
             *item += 1;
             // One branch for what is rare.
-            if (*item >= end) | (code != 0) | plain.is_all_claimed() {
+            if (*item >= end) | (code != 0) | (plain.is_all_claimed() & (*item >= look)) {
                 break code;
             }
         };
@@ -181,7 +183,7 @@ pub(super) fn each_until_panic(run: &mut Run<'_>, item: &mut usize, function: &i
 /// Leaves some of what is left to others, if they have nothing to do.
 #[inline(always)]
 fn share(run: &mut Run<'_>, next: usize) {
-    if run.is_all_claimed() {
+    if run.is_to_share(next) {
         run.share(next);
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Collection {
     /// Items before this one are out: the first of this chunk, or of a [piece](super::piece) of it.
     next: usize,
     chunk: u32,
+    /// Where the next piece begins, or the number of items; 0: not known. Kept only when nothing is cut any more.
+    cut: usize,
     /// Items that are OK and not yet copied, in one piece.
     good: Range<usize>,
     tally: Tally,
@@ -40,7 +42,9 @@ impl Host {
         {
             // SAFETY: by contract; it is done. All its items have a status of their own.
             unsafe { self.collect_part(sink, ticket, (word, items), TaskStatus::CANCELLED, out) };
+            out.cut = 0;
         }
+        out.cut = 0;
         // SAFETY: by contract.
         unsafe { self.copy_out(sink, &ticket.fields, core::mem::take(&mut out.good)) };
         (out.next - from) * ticket.fields.output_size
@@ -57,7 +61,7 @@ impl Host {
         rest: TaskStatus,
         mut out: Collection,
     ) -> Tally {
-        while let Some(part) = self.next_part(ticket, &out) {
+        while let Some(part) = self.next_part(ticket, &mut out) {
             // SAFETY: by contract.
             unsafe { self.collect_part(sink, ticket, part, rest, &mut out) };
         }
@@ -67,7 +71,7 @@ impl Host {
     }
 
     /// The chunk or piece that is to go out next: its word, and its items if it is done or cancelled; `None`: all are out.
-    fn next_part(&self, ticket: &Ticket, out: &Collection) -> Option<(ChunkWord, Range<usize>)> {
+    fn next_part(&self, ticket: &Ticket, out: &mut Collection) -> Option<(ChunkWord, Range<usize>)> {
         let (index, fields) = (ticket.index, &ticket.fields);
         if out.next >= fields.count {
             return None;
@@ -83,9 +87,11 @@ impl Host {
         // Acquire: pairs with the exchange to done, which nobody changes any more: what was cut off is seen. (There is no word only if
         // somebody has written over them.)
         let word = word.map_or(ChunkWord(0), |word| ChunkWord(word.load(Ordering::Acquire)));
-        // SAFETY: as above.
-        let end = unsafe { self.shared.end_of(index, fields, out.next, chunk.end) };
-        Some((word, out.next..end))
+        if out.cut < chunk.end {
+            // SAFETY: as above.
+            out.cut = unsafe { self.shared.end_of(index, fields, out.next, fields.count) };
+        }
+        Some((word, out.next..out.cut.min(chunk.end)))
     }
 
     /// The next chunk or piece, whose word and items these are.

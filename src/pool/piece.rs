@@ -112,9 +112,11 @@ impl Shared {
             let word = ChunkWord(word.load(Ordering::Acquire));
             word.is_of(generation) && (word.stage() == Stage::Done || !word.is_in_use())
         };
-        // Chunks from the end: what is not done yet is mostly there. Pieces after that, in order: who has seen a part done finds all
-        // that was cut from it.
-        chunks.iter().rev().all(is_done)
+        let used = self.pieces_used(index, fields) as usize;
+        // First what is mostly not done yet: the last pieces, the last chunks. Then the pieces again, in order: who has seen a part done finds
+        // all that was cut from it.
+        pieces[..used].iter().rev().all(is_done)
+            && chunks.iter().rev().all(is_done)
             && (0..fields.pieces)
                 .take_while(|&piece| piece < self.pieces_used(index, fields))
                 .all(|piece| is_done(&pieces[piece as usize]))

@@ -15,6 +15,10 @@ pub(crate) type Runner = unsafe fn(&mut Run<'_>);
 /// What is left of a job's chunk must take so long, in nanoseconds, by what it took until now, and that must have been so long, for half of it
 /// to be left to others.
 const WORTH_SHARING: u64 = 50_000;
+/// Items that take less, in nanoseconds, are not worth a look after each whether to share what is left.
+const QUICK: u64 = 1000;
+/// While items are quick there is a look before this part of what is left is done: should long ones follow, most of them are shared.
+const LOOKS: usize = 16;
 
 /// The job that a worker serves: its intent names it.
 #[derive(Clone, Copy)]
@@ -47,6 +51,26 @@ pub(crate) struct Run<'a> {
     forked: &'a AtomicU64,
     generation: u64,
     part: Part,
+    looks: Looks,
+}
+
+/// When a worker looks whether to [share](Run::share) what is left.
+struct Looks {
+    /// From this item on.
+    next: usize,
+    /// The last one: before which item, and when; and how many items later the next was to be.
+    last: usize,
+    at: u64,
+    step: usize,
+}
+
+impl Looks {
+    /// Plans the next look: after one item if they are long, after more and more if they are quick.
+    fn plan(&mut self, item: usize, left: usize, now: u64) {
+        let each = now.saturating_sub(self.at) / item.saturating_sub(self.last).max(1) as u64;
+        self.step = if each < QUICK { (2 * self.step).min(left / LOOKS).max(1) } else { 1 };
+        (self.last, self.at, self.next) = (item, now, item + self.step);
+    }
 }
 
 impl<'a> Run<'a> {
@@ -60,7 +84,9 @@ impl<'a> Run<'a> {
         let forked = thread::generation_word();
         let generation = forked.load(Ordering::Relaxed);
         let all_claimed = &shared.job(job.index).all_claimed;
-        Self { shared, job, item, all_claimed, timed, forked, generation, part }
+        let first = part.range.start;
+        let looks = Looks { next: first, last: first, at: part.since, step: 1 };
+        Self { shared, job, item, all_claimed, timed, forked, generation, part, looks }
     }
 
     /// What is left of what was claimed, when it has been run.
@@ -145,11 +171,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether to [share](Run::share) what is left.
+    /// Whether to [share](Run::share) what is left from item `next` on.
     #[inline(always)]
-    pub(super) fn is_all_claimed(&self) -> bool {
+    pub(super) fn is_to_share(&self, next: usize) -> bool {
         // Relaxed: only a hint.
-        self.all_claimed.load(Ordering::Relaxed) != 0
+        self.all_claimed.load(Ordering::Relaxed) != 0 && next >= self.next_look()
+    }
+
+    /// Before which item it is time to look at that.
+    #[inline(always)]
+    pub(super) fn next_look(&self) -> usize {
+        self.looks.next
     }
 
     /// Leaves half of what is left from item `next` on to a worker that has nothing to do, if there is one, and if by what the items took
@@ -158,10 +190,15 @@ impl<'a> Run<'a> {
     pub(super) fn share(&mut self, next: usize) {
         let part = &mut self.part;
         let left = part.items.end - next;
-        if left < 2 || !self.shared.has_idle_worker() {
+        if left < 2 {
             return;
         }
-        let taken = clock::now().saturating_sub(part.since);
+        let now = clock::now();
+        self.looks.plan(next, left, now);
+        if !self.shared.has_idle_worker() {
+            return;
+        }
+        let taken = now.saturating_sub(part.since);
         let done = next.saturating_sub(part.range.start).max(1);
         if taken < WORTH_SHARING || taken.saturating_mul(left as u64) / (done as u64) < WORTH_SHARING {
             return;
@@ -245,4 +282,39 @@ impl Plain<'_> {
 #[cold]
 fn leave_forked_child() -> ! {
     fork::exit_now(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many looks there are in so many items of so many nanoseconds; after each, how long it is to the next.
+    fn looks(count: usize, each: u64) -> Vec<usize> {
+        let mut looks = Looks { next: 0, last: 0, at: 0, step: 1 };
+        let mut steps = Vec::new();
+        for item in (1..count).filter(|&item| count - item >= 2) {
+            if item >= looks.next {
+                looks.plan(item, count - item, item as u64 * each);
+                steps.push(looks.step);
+            }
+        }
+        steps
+    }
+
+    #[test]
+    fn after_quick_items_there_are_few_looks_and_after_long_ones_one_each() {
+        assert_eq!(looks(1000, QUICK), [1; 998]);
+        assert!(looks(1_000_000, 1).len() < 300);
+        // Long ones that follow are found before much of what was left is done.
+        let mut looks = Looks { next: 0, last: 0, at: 0, step: 1 };
+        while looks.next < 900_000 {
+            let item = looks.next.max(1);
+            let left = 1_000_000 - item;
+            looks.plan(item, left, item as u64);
+            assert!(looks.step <= left / LOOKS);
+        }
+        let item = looks.next;
+        looks.plan(item, 1_000_000 - item, looks.at + QUICK * looks.step as u64);
+        assert_eq!(looks.step, 1);
+    }
 }
