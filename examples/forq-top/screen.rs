@@ -8,7 +8,7 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Row, Table};
 
-use crate::sample::{Sample, Who, items_of};
+use crate::sample::{Sample, Who, items_of, sum};
 
 /// What rows are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +167,7 @@ fn pools(sample: &Sample) -> Pane {
             percent(row.rates.map(|rates| rates.busy)),
             short(items_of(&row.view) as f64),
             rate(row.rates.map(|rates| rates.items)),
-            workers.iter().map(|worker| worker.crashes).sum::<u64>().to_string(),
+            sum(&row.view, |worker| worker.crashes).to_string(),
             row.view.replaced.to_string(),
             items.join(" "),
         ])
