@@ -7,7 +7,8 @@
 //! Looks from outside at the processes given and at all that share memory with them; without any, at all of this user's that may use forq. Nothing is stopped,
 //! nothing is written, and nothing had to be switched on before. Objects are called by the names that their programs gave them (`Mutex::set_name`,
 //! `forq_mutex_set_name` and the like), or by where they are. A mutex without a name is found when it is seen held or waited for, and remembered.
-//! Collections are those of managers. It takes the right to trace the processes (the same user, and what `kernel.yama.ptrace_scope` asks for).
+//! Collections are those of managers. It takes the right to trace the processes (the same user, and what `kernel.yama.ptrace_scope` asks for) and their PID
+//! namespace.
 //!
 //! Keys: `n` sorts by name, `r` by what is done a second, `w` by who waits; `q` ends it.
 //!
@@ -20,7 +21,7 @@ mod json;
 mod sample;
 mod screen;
 
-use std::io::{Error, Result, Write};
+use std::io::{Error, IsTerminal, Result, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,10 @@ fn show(arguments: &Arguments, terminal: &mut ratatui::DefaultTerminal) -> Resul
 fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return print(arguments);
+    }
+    // Else it would draw into a file, and set the terminal that its keys come from.
+    if !std::io::stdout().is_terminal() {
+        return Err(Error::other("the output is no terminal; see --json"));
     }
     let mut terminal =
         ratatui::try_init().map_err(|error| Error::other(format!("no terminal ({error}); see --json")))?;
