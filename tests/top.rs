@@ -31,6 +31,7 @@ fn main() {
         ("what_was_looked_at_ends_when_its_processes_have", ends),
         ("a_process_that_ends_while_it_is_looked_at_is_no_error", ends_meanwhile),
         ("a_pool_whose_counts_are_any_is_shown", any_counts),
+        ("one_queue_is_shown_beside_many_mutexes", many_mutexes),
     ]);
 }
 
@@ -281,4 +282,24 @@ fn any_counts() {
         Order::Rate.apply(&mut sample);
         terminal.draw(|frame| draw(frame, &sample, Order::Rate)).unwrap();
     });
+}
+
+fn many_mutexes() {
+    let table = Shared::slice_with(100, |_| Mutex::new(0u32)).unwrap();
+    for (index, mutex) in table.iter().enumerate() {
+        mutex.set_name(&format!("mutex {index:03}")).unwrap();
+    }
+    let queue = Queue::<u64>::new(8).unwrap();
+    queue.set_name("jobs").unwrap();
+    let pool = Pool::new(1).unwrap();
+    pool.set_name("resizers").unwrap();
+    let sample = Sampler::new(&[std::process::id()]).next().unwrap().unwrap();
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    terminal.draw(|frame| draw(frame, &sample, Order::Name)).unwrap();
+    let shown = terminal.backend().to_string();
+    for name in ["mutexes: 100", "mutex 000", "jobs", "resizers"] {
+        assert!(shown.contains(name), "{name} is not in\n{shown}");
+    }
+    pool.close().unwrap();
+    pool.join().unwrap();
 }
