@@ -307,13 +307,13 @@ fn start_and_stop(others: &mut pools::Pools, rounds: usize) {
 
 /// `apply` beside a futex round trip between two processes, both pinned the same way.
 fn apply(title: &str, cpus: [usize; 2], rounds: usize) {
-    const TRIPS: u32 = 2000;
+    let trips = brief(2000) as u32;
     let sample = |measure: &dyn Fn() -> Duration| {
         let nanos = Shared::new(std::sync::atomic::AtomicU64::new(0)).expect("shared memory");
         let mut host = Process::spawn(|| nanos.store(measure().as_nanos() as u64, Ordering::Relaxed))
             .expect("a process");
         assert!(host.join().expect("a child").success());
-        nanos.load(Ordering::Relaxed) as f64 / f64::from(TRIPS) / 1e3
+        nanos.load(Ordering::Relaxed) as f64 / f64::from(trips) / 1e3
     };
     let pool = || {
         let to_worker = || pin(cpus[1]);
@@ -323,7 +323,7 @@ fn apply(title: &str, cpus: [usize; 2], rounds: usize) {
             assert_eq!(pool.apply(|x| x + 1, &warm_up).expect("an apply"), warm_up + 1);
         }
         let started = Instant::now();
-        for x in 0..u64::from(TRIPS) {
+        for x in 0..u64::from(trips) {
             assert_eq!(pool.apply(|x| x + 1, &x).expect("an apply"), x + 1);
         }
         started.elapsed()
@@ -332,18 +332,18 @@ fn apply(title: &str, cpus: [usize; 2], rounds: usize) {
         let ball = Shared::new(AtomicU32::new(0)).expect("shared memory");
         let mut other = Process::spawn(|| {
             pin(cpus[1]);
-            (0..TRIPS + 100).for_each(|trip| hit(&ball, 2 * trip + 1));
+            (0..trips + 100).for_each(|trip| hit(&ball, 2 * trip + 1));
         })
         .expect("a process");
         pin(cpus[0]);
         let mut started = Instant::now();
-        for trip in 0..TRIPS + 100 {
+        for trip in 0..trips + 100 {
             if trip == 100 {
                 started = Instant::now();
             }
             hit(&ball, 2 * trip);
         }
-        while ball.load(Ordering::Acquire) != 2 * (TRIPS + 100) {
+        while ball.load(Ordering::Acquire) != 2 * (trips + 100) {
             std::thread::yield_now();
         }
         let elapsed = started.elapsed();

@@ -32,7 +32,7 @@ c_programs() {
 processes() {
     step "AddressSanitizer: Rust programs of many processes"
     local tests="" name
-    for name in channel condvar manager_processes mutex pipe pool queue segment; do tests="$tests --test $name"; done
+    for name in channel manager_processes pipe pool process queue segment value; do tests="$tests --test $name"; done
     # shellcheck disable=SC2086
     with_address cargo test --quiet --release $tests >"$WORK/log" 2>&1 || { cat "$WORK/log"; return 1; }
     grep passed "$WORK/log"

@@ -146,15 +146,13 @@ pub(crate) fn cluster(pool: &Pool, rounds: usize) {
         }
         millis
     };
-    println!(
-        "\n{LONG} neighbours of 10 ms among 10^6 tiny items, 2 workers: medians of {rounds} paired rounds"
-    );
+    println!("\n{LONG} neighbours of 10 ms among 10^6 tiny items, 2 workers, in seconds");
     // The middle of a chunk of 245 is in the middle of the cluster.
-    for (name, at) in [("first", 0), ("in the middle", 245 * 2040 + 22), ("last", MILLION - LONG)] {
+    for (place, at) in [("first", 0), ("in the middle", 245 * 2040 + 22), ("last", MILLION - LONG)] {
         let mut items = vec![0; MILLION];
         items[at..at + LONG].fill(10);
         let (mut own, mut ones, mut least) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..rounds {
+        for _ in Rounds::new(rounds).skip_while(|&round| round == 0) {
             let started = Instant::now();
             pool.map(nap, &items).expect("a map");
             own.push(started.elapsed().as_secs_f64());
@@ -166,12 +164,12 @@ pub(crate) fn cluster(pool: &Pool, rounds: usize) {
             items[at..at + LONG / 2].iter().for_each(|item| _ = nap(item));
             least.push(started.elapsed().as_secs_f64());
         }
-        println!(
-            "  {name:<14} {:.3} s; best possible {:.3}, chunks of 1 {:.3}",
-            median(&own),
-            median(&least),
-            median(&ones)
-        );
+        let cell = format!("neighbours of 10 ms, {place}");
+        for (name, samples) in [("forq", &own), ("best possible", &least), ("chunks of 1", &ones)] {
+            record(&cell, name, "s, 2 workers (less is better)", samples);
+        }
+        let [own, least, ones] = [own, least, ones].map(|samples| median(&samples));
+        println!("  {place:<14} {own:.3}; best possible {least:.3}, chunks of 1 {ones:.3}");
     }
 }
 

@@ -149,22 +149,25 @@ pub(super) fn each_item(run: &mut Run<'_>, function: impl Fn(usize) -> i32) {
 /// Runs items from `item` on; after a panic that is the one that did it.
 #[inline(always)]
 pub(super) fn each_until_panic(run: &mut Run<'_>, item: &mut usize, function: &impl Fn(usize) -> i32) {
-    let mut end = run.range().end;
-    if let Some(plain) = run.plain() {
-        while *item < end {
+    // What is shared is shared outside of the inner loop, which so makes no calls but the function's: all it needs stays in registers.
+    while *item < run.range().end
+        && let Some(plain) = run.plain()
+    {
+        let end = run.range().end;
+        let code = loop {
             plain.begin(*item);
             let code = function(*item);
             plain.stay_single();
             *item += 1;
-            if code != 0 {
-                run.end_failed(*item - 1, code);
-                break;
+            // One branch for what is rare.
+            if (*item >= end) | (code != 0) | plain.is_all_claimed() {
+                break code;
             }
-            if plain.is_all_claimed() {
-                run.share(*item);
-                end = run.range().end;
-            }
+        };
+        if code != 0 {
+            run.end_failed(*item - 1, code);
         }
+        share(run, *item);
     }
     while *item < run.range().end {
         run.begin(*item);

@@ -220,12 +220,12 @@ mod tests {
     fn parts(shared: &Shared, fields: &Fields) -> Vec<(u32, Range<usize>)> {
         let (mut at, mut parts) = (0, Vec::new());
         while at < COUNT {
-            let part = match at % CHUNK {
-                0 => (at / CHUNK) as u32,
+            let part = if at % CHUNK == 0 {
+                (at / CHUNK) as u32
+            } else {
                 // SAFETY: this test's own memory.
-                _ => {
-                    unsafe { shared.piece_at(0, fields, at) }.expect("all but a chunk's first begin a piece")
-                }
+                let piece = unsafe { shared.piece_at(0, fields, at) };
+                piece.expect("all but a chunk's first begin a piece")
             };
             // SAFETY: as above.
             let items = unsafe { shared.items(0, fields, part) };

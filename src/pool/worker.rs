@@ -225,7 +225,10 @@ unsafe fn claim(context: &Context<'_>, served: Served<'_>) -> Option<(u32, Chunk
         // A death from here on sets it again: see `settle`.
         let claimed = (0..fields.chunks).find_map(take);
         if claimed.is_some() {
+            // There may be more, and who looked meanwhile found none and has closed the job.
             job.stray.store(1, Ordering::SeqCst);
+            shared.control().open.insert(index);
+            shared.announce_work(1);
         }
         return claimed;
     }
