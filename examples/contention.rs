@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use forq::{Barrier, Mutex, Process, Shared};
+use forq::{Barrier, Mutex, ProcessOptions, Shared};
 use plotters::prelude::*;
 
 type Failure = Box<dyn std::error::Error>;
@@ -122,7 +122,8 @@ fn sample(processes: usize, steps: u64, time: Duration) -> Result<Cell, Failure>
     let mut children = Vec::new();
     for which in 0..processes {
         let course = &*course;
-        children.push(Process::spawn(move || run_one(course, which, steps))?);
+        // Who is not told to stop ends with this process.
+        children.push(ProcessOptions::new().daemon(true).spawn(move || run_one(course, which, steps))?);
     }
     course.start.wait()?;
     let started = Instant::now();

@@ -316,11 +316,11 @@ int forq_mutex_destroy(struct forq_mutex *m);
 
 /**
  * Gives it a name of up to 63 bytes, which tools such as forq-top and forq-doctor show, instead of the one that it had; NULL or an empty one takes
- * that away. It stays with the place in shared memory, for all processes forked after the first name of any object was given. Who is killed meanwhile
- * has named it or not.
+ * that away. It stays with the place in shared memory, for all processes forked after the first name of any object was given, also when the object is no
+ * more: where objects come and go, take it away before the memory is given back. Who is killed meanwhile has named it or not.
  *
  * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
- * have names; -ENOMEM; -ENOSYS without /proc.
+ * have names; -ENOMEM, also without descriptors; -ENOSYS without /proc.
  */
 int forq_mutex_set_name(const struct forq_mutex *m,
                         const char *name);
@@ -373,7 +373,7 @@ int forq_semaphore_value(const struct forq_semaphore *s);
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
  * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
- * have names; -ENOMEM; -ENOSYS without /proc.
+ * have names; -ENOMEM, also without descriptors; -ENOSYS without /proc.
  */
 int forq_semaphore_set_name(const struct forq_semaphore *s,
                             const char *name);
@@ -440,7 +440,7 @@ int forq_condvar_waiters(const struct forq_condvar *c);
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
  * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
- * have names; -ENOMEM; -ENOSYS without /proc.
+ * have names; -ENOMEM, also without descriptors; -ENOSYS without /proc.
  */
 int forq_condvar_set_name(const struct forq_condvar *c,
                           const char *name);
@@ -498,7 +498,7 @@ int forq_event_wait(struct forq_event *e,
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
  * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
- * have names; -ENOMEM; -ENOSYS without /proc.
+ * have names; -ENOMEM, also without descriptors; -ENOSYS without /proc.
  */
 int forq_event_set_name(const struct forq_event *e,
                         const char *name);
@@ -569,7 +569,7 @@ int forq_barrier_parties(const struct forq_barrier *b);
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
  * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
- * have names; -ENOMEM; -ENOSYS without /proc.
+ * have names; -ENOMEM, also without descriptors; -ENOSYS without /proc.
  */
 int forq_barrier_set_name(const struct forq_barrier *b,
                           const char *name);
@@ -909,7 +909,7 @@ int forq_queue_fd(struct forq_queue *q);
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
  * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
- * have names; -ENOMEM; -ENOSYS without /proc.
+ * have names; -ENOMEM, also without descriptors; -ENOSYS without /proc.
  */
 int forq_queue_set_name(const struct forq_queue *q,
                         const char *name);
@@ -1029,7 +1029,7 @@ int forq_channel_close(struct forq_channel *c);
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
  * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
- * have names; -ENOMEM; -ENOSYS without /proc.
+ * have names; -ENOMEM, also without descriptors; -ENOSYS without /proc.
  */
 int forq_channel_set_name(const struct forq_channel *c,
                           const char *name);
@@ -1516,7 +1516,7 @@ void forq_pool_free(struct forq_pool *p);
  * Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
  *
  * Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
- * have names; -ENOMEM; -ENOSYS without /proc; -EPERM in another process than the pool's maker.
+ * have names; -ENOMEM, also without descriptors; -ENOSYS without /proc; -EPERM in another process than the pool's maker.
  */
 int forq_pool_set_name(const struct forq_pool *p,
                        const char *name);

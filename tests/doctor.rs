@@ -32,6 +32,9 @@ fn main() {
         ("a_full_queue_from_which_somebody_takes_is_not_stuck", slow_consumer),
         ("who_waits_for_an_event_or_a_message_of_a_channel_is_told_by_their_names", other_waits),
         ("a_stopped_worker_of_a_pool_with_work_is_told", stopped_worker),
+        ("a_process_told_twice_or_by_a_thread_is_looked_at_once", told_twice),
+        ("a_holder_that_let_go_and_ended_is_not_called_dead", let_go),
+        ("a_name_does_not_steer_a_terminal", steering_name),
     ]);
 }
 
@@ -150,7 +153,8 @@ fn nobody() {
     let mut child = Process::spawn(|| ()).unwrap();
     let pid = child.pid();
     child.join().unwrap();
-    assert!(examine(&[pid]).is_err());
+    let Err(error) = examine(&[pid]) else { panic!("there is none") };
+    assert!(error.to_string().contains(&pid.to_string()), "{error}");
 }
 
 /// What the program prints, in one piece; and that JSON says the same of the whole.
@@ -288,4 +292,66 @@ fn stopped_worker() {
     pool.terminate().unwrap();
     send(worker, libc::SIGCONT);
     pool.join().unwrap();
+}
+
+fn told_twice() {
+    let table = table();
+    let [holder, waiter] = hold_and_wait(&table, || std::thread::sleep(PATIENCE));
+    let me = std::process::id();
+    let (told, thread) = std::sync::mpsc::channel();
+    let sleeper = std::thread::spawn(move || {
+        // SAFETY: no arguments.
+        told.send(unsafe { libc::gettid() } as u32).unwrap();
+        std::thread::park();
+    });
+    let thread = thread.recv().unwrap();
+    let found = examine(&[thread, holder.pid(), me, holder.pid()]).unwrap();
+    for pid in [me, holder.pid(), waiter.pid()] {
+        assert_eq!(found.processes.iter().filter(|&&it| it == pid).count(), 1, "{:?}", found.processes);
+    }
+    assert!(!found.processes.contains(&thread), "it is part of a process");
+    assert_eq!((found.holds.len(), found.waits.len()), (1, 1));
+    sleeper.thread().unpark();
+    sleeper.join().unwrap();
+    clear(vec![holder, waiter]);
+}
+
+/// It holds the mutex in most looks, and is a zombie after the last.
+fn let_go() {
+    for _ in 0..3 {
+        let table = table();
+        let holder = Process::spawn(|| {
+            let _own = table.forks[0].lock().unwrap();
+            table.seated.store(1, Ordering::SeqCst);
+            while table.seated.load(Ordering::SeqCst) == 1 {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_millis(310));
+        })
+        .unwrap();
+        eventually("it holds", || table.seated.load(Ordering::SeqCst) == 1);
+        let waiter = Process::spawn(|| {
+            let _own = table.forks[0].lock().unwrap();
+            std::thread::sleep(PATIENCE);
+        })
+        .unwrap();
+        eventually("the other waits", || is_asleep(waiter.pid()));
+        table.seated.store(2, Ordering::SeqCst);
+        let found = examine(&[waiter.pid()]).unwrap();
+        assert!(!found.is_stuck(), "{}", text(&found));
+        clear(vec![holder, waiter]);
+    }
+}
+
+fn steering_name() {
+    let table = table();
+    table.forks[0].set_name("\u{1b}[2Jaccounts\nSTUCK\u{9b}m").unwrap();
+    let [holder, waiter] = hold_and_wait(&table, || std::thread::sleep(PATIENCE));
+    let lines = examine(&[waiter.pid()]).unwrap().to_text();
+    assert!(
+        lines.iter().any(|line| line.contains("accounts"))
+            && !lines.iter().any(|it| it.contains(char::is_control)),
+        "{lines:?}"
+    );
+    clear(vec![holder, waiter]);
 }

@@ -30,6 +30,7 @@ fn main() {
         ("a_process_killed_at_any_instruction_of_naming_leaves_the_old_name_or_the_new", killed_anywhere),
         ("any_bytes_may_be_read_as_a_table", any_bytes),
         ("naming_leaves_no_descriptor", no_descriptor),
+        ("without_a_descriptor_naming_says_so_and_nothing_has_changed", without_descriptors),
     ]);
 }
 
@@ -306,4 +307,16 @@ fn no_descriptor() {
     mutex.set_name("name").unwrap();
     mutex.set_name("").unwrap();
     assert_eq!(support::resources(), before);
+}
+
+fn without_descriptors() {
+    let mutex = Shared::new(Mutex::new(0)).unwrap();
+    mutex.set_name("old").unwrap();
+    in_child(|| {
+        // SAFETY: a limit of this process.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
+        assert_eq!(mutex.set_name("new"), Err(Error::OutOfMemory));
+        assert_eq!(mutex.set_name(""), Err(Error::OutOfMemory));
+    });
+    assert_eq!(list(), ["old"]);
 }

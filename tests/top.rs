@@ -29,6 +29,9 @@ fn main() {
         ("a_holder_that_is_stopped_and_who_waits_for_it_are_shown", stopped_holder),
         ("objects_of_a_named_segment_are_called_by_its_names", in_a_segment),
         ("what_was_looked_at_ends_when_its_processes_have", ends),
+        ("a_process_that_ends_while_it_is_looked_at_is_no_error", ends_meanwhile),
+        ("a_pool_whose_counts_are_any_is_shown", any_counts),
+        ("one_queue_is_shown_beside_many_mutexes", many_mutexes),
     ]);
 }
 
@@ -245,4 +248,58 @@ fn ends() {
     end(child);
     assert!(sampler.next().unwrap().is_none());
     assert!(Sampler::new(&[pid]).next().is_err());
+}
+
+fn ends_meanwhile() {
+    let go_on = Process::spawn(|| std::thread::sleep(PATIENCE)).unwrap();
+    for round in 0..200u64 {
+        let child = Process::spawn(|| std::thread::sleep(PATIENCE)).unwrap();
+        let mut sampler = Sampler::new(&[go_on.pid(), child.pid()]);
+        assert!(sampler.next().unwrap().is_some());
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(round * 37 % 5000));
+            end(child);
+        });
+        // So that both a first look and a later one meet the end.
+        while !killer.is_finished() {
+            assert!(sampler.next().unwrap().is_some());
+        }
+        killer.join().unwrap();
+        support::progress();
+    }
+    end(go_on);
+}
+
+fn any_counts() {
+    with_program(|pid| {
+        let mut sample = Sampler::new(&[pid]).next().unwrap().unwrap();
+        for worker in sample.pools.iter_mut().flat_map(|row| &mut row.view.workers) {
+            (worker.items, worker.crashes, worker.busy_ns) = (u64::MAX, u64::MAX, u64::MAX);
+        }
+        assert_eq!(named(&sample.to_json(), "pools", "resizers")["items"], u64::MAX);
+        assert_eq!(sample::sum(&sample.pools[0].view, |worker| worker.busy_ns), u64::MAX);
+        let mut terminal = Terminal::new(TestBackend::new(140, 40)).unwrap();
+        Order::Rate.apply(&mut sample);
+        terminal.draw(|frame| draw(frame, &sample, Order::Rate)).unwrap();
+    });
+}
+
+fn many_mutexes() {
+    let table = Shared::slice_with(100, |_| Mutex::new(0u32)).unwrap();
+    for (index, mutex) in table.iter().enumerate() {
+        mutex.set_name(&format!("mutex {index:03}")).unwrap();
+    }
+    let queue = Queue::<u64>::new(8).unwrap();
+    queue.set_name("jobs").unwrap();
+    let pool = Pool::new(1).unwrap();
+    pool.set_name("resizers").unwrap();
+    let sample = Sampler::new(&[std::process::id()]).next().unwrap().unwrap();
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    terminal.draw(|frame| draw(frame, &sample, Order::Name)).unwrap();
+    let shown = terminal.backend().to_string();
+    for name in ["mutexes: 100", "mutex 000", "jobs", "resizers"] {
+        assert!(shown.contains(name), "{name} is not in\n{shown}");
+    }
+    pool.close().unwrap();
+    pool.join().unwrap();
 }

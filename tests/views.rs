@@ -134,6 +134,31 @@ fn a_segment_tells_its_objects() {
     assert!(view.objects.iter().zip(&offsets).all(|(it, (.., at))| start + it.offset == *at as u64));
 }
 
+#[test]
+fn a_directory_as_large_as_untouched_memory_is_not_read_to_its_end() {
+    let manager = Manager::new(1 << 17).unwrap();
+    manager.list::<u64>("numbers").unwrap();
+    let mut good = copy(&manager, manager.__memory().1);
+    // Its size, by its header; all but its beginning is zeroes.
+    good[16..24].copy_from_slice(&(1u64 << 46).to_ne_bytes());
+    let mut most = 0;
+    // At one of these places are the table's beginning and size.
+    for at in (64..8192).step_by(8) {
+        let mut bytes = good[..8192].to_vec();
+        bytes[at..at + 8].copy_from_slice(&(1u64 << 20).to_ne_bytes());
+        bytes[at + 8..(at + 16).min(8192)].copy_from_slice(&40u64.to_ne_bytes()[..8.min(8192 - at - 8)]);
+        let mut reads = 0;
+        let _ = ManagerView::of(|offset, into| {
+            reads += 1;
+            assert!(reads < 1 << 24, "that takes for ever");
+            into.fill(0);
+            from(&bytes)(offset, into) || offset >= 8192
+        });
+        most = reads.max(most);
+    }
+    assert!(most > 1000, "none was the table: {most} reads");
+}
+
 /// A real one's bytes, with random ones over them.
 fn scribbled(good: &[u8], writes: &[(prop::sample::Index, u64)]) -> Vec<u8> {
     let mut bytes = good.to_vec();

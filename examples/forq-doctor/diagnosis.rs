@@ -72,8 +72,12 @@ pub(crate) fn examine(pids: &[u32]) -> std::io::Result<Diagnosis> {
     }
     let seen = looks.iter().flat_map(|look| look.waits.iter().cloned());
     let waits = lasting(seen, |wait| (wait.tid, wait.place.clone(), wait.view.owner));
+    // In this order: it may have let go and ended, or been stopped, since it was last seen to hold it.
     let which = |states: [char; 2]| -> Vec<Wait> {
-        waits.iter().filter(|wait| states.contains(&state_of(wait.view.owner))).cloned().collect()
+        let is_so = |wait: &&Wait| {
+            states.contains(&state_of(wait.view.owner)) && wait.is_still_held(&atlas, &processes)
+        };
+        waits.iter().filter(is_so).cloned().collect()
     };
     let (cycles, stopped, dead) = (cycles(&waits), which(['T', 't']), which(['Z', 'X']));
     let stuck: BTreeSet<u32> =

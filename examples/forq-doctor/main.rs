@@ -8,7 +8,7 @@
 //! Looks at the processes given and at all that share memory with them, for half a second, from outside: at their threads' robust lists,
 //! at the futex calls that they sleep in, and at a copy of the objects that both name. Nothing is stopped and nothing is slowed down; nothing had to
 //! be switched on before. Objects that their program gave names are called by them. It takes the right to trace the processes (the same user, and what
-//! `kernel.yama.ptrace_scope` asks for).
+//! `kernel.yama.ptrace_scope` asks for) and their PID namespace.
 //!
 //! Of a queue that stays full it cannot know who should take from it: it names the processes that have it mapped and are stopped, or wait for a mutex in vain.
 //!
@@ -22,6 +22,7 @@ mod pools;
 mod queues;
 mod report;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -48,12 +49,15 @@ fn main() -> ExitCode {
     };
     match examine(&arguments.pids) {
         Ok(found) => {
-            if arguments.json {
-                println!("{}", found.to_json());
-            } else {
-                found.to_text().iter().for_each(|line| println!("{line}"));
+            let text = if arguments.json { found.to_json().to_string() } else { found.to_text().join("\n") };
+            match writeln!(std::io::stdout(), "{text}") {
+                // Who reads has enough.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                    eprintln!("forq-doctor: {error}");
+                    ExitCode::FAILURE
+                }
+                _ => ExitCode::from(if found.is_stuck() { 2 } else { 0 }),
             }
-            ExitCode::from(if found.is_stuck() { 2 } else { 0 })
         }
         Err(error) => {
             eprintln!("forq-doctor: {error}");

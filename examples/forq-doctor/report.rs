@@ -65,7 +65,8 @@ impl Diagnosis {
         self.stopped.iter().for_each(|wait| tell("STUCK, the holder is stopped", wait));
         self.dead.iter().for_each(|wait| tell("STUCK, the holder is no more", wait));
         self.tell_stuck(&mut lines);
-        lines
+        // Names are the programs', and might steer a terminal.
+        lines.iter().map(|line| line.replace(char::is_control, "\u{fffd}")).collect()
     }
 
     fn tell_stuck(&self, lines: &mut Vec<String>) {

@@ -7,12 +7,13 @@
 //! Looks from outside at the processes given and at all that share memory with them; without any, at all of this user's that may use forq. Nothing is stopped,
 //! nothing is written, and nothing had to be switched on before. Objects are called by the names that their programs gave them (`Mutex::set_name`,
 //! `forq_mutex_set_name` and the like), or by where they are. A mutex without a name is found when it is seen held or waited for, and remembered.
-//! Collections are those of managers. It takes the right to trace the processes (the same user, and what `kernel.yama.ptrace_scope` asks for).
+//! Collections are those of managers. It takes the right to trace the processes (the same user, and what `kernel.yama.ptrace_scope` asks for) and their PID
+//! namespace.
 //!
 //! Keys: `n` sorts by name, `r` by what is done a second, `w` by who waits; `q` ends it.
 //!
 //! `--json` prints an object a sample instead; what is told by the second is null in the first. The exit code is 0; 1 if a process cannot be looked at,
-//! there is no terminal, or the arguments are wrong.
+//! there is no terminal, or the arguments are wrong; 128 and its number if a signal ends it.
 
 #[path = "../inspect/mod.rs"]
 mod inspect;
@@ -20,12 +21,14 @@ mod json;
 mod sample;
 mod screen;
 
-use std::io::{Error, Result, Write};
+use std::io::{Error, IsTerminal, Result, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
+use ratatui::crossterm::execute;
 use sample::Sampler;
 use screen::{Order, draw};
 
@@ -103,10 +106,37 @@ fn show(arguments: &Arguments, terminal: &mut ratatui::DefaultTerminal) -> Resul
     Ok(())
 }
 
+/// Has a thread give the terminal back when a signal asks this program to end.
+fn restore_on_signals() {
+    // SAFETY: a set may be zeroed; it is made an empty one, and the pointers are to it.
+    let set = unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        set
+    };
+    std::thread::spawn(move || {
+        let mut signal = 0;
+        // SAFETY: a set, and a place for the result.
+        unsafe { libc::sigwait(&raw const set, &raw mut signal) };
+        ratatui::restore();
+        let _ = execute!(std::io::stdout(), Show);
+        std::process::exit(128 + signal);
+    });
+}
+
 fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return print(arguments);
     }
+    // Else it would draw into a file, and set the terminal that its keys come from.
+    if !std::io::stdout().is_terminal() {
+        return Err(Error::other("the output is no terminal; see --json"));
+    }
+    restore_on_signals();
     let mut terminal =
         ratatui::try_init().map_err(|error| Error::other(format!("no terminal ({error}); see --json")))?;
     let shown = show(arguments, &mut terminal);

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Result;
 use std::time::Instant;
 
-use forq::{ManagerView, MutexStatistics, MutexView, ObjectKind, PoolView, QueueStatistics, QueueView};
+use forq::{
+    ManagerView, MutexStatistics, MutexView, ObjectKind, PoolView, QueueStatistics, QueueView, WorkerView,
+};
 
 use crate::inspect::locks::Locks;
 use crate::inspect::memory::{Atlas, Memory, Place};
@@ -93,8 +95,17 @@ pub(crate) struct Sampler {
     past: Past,
 }
 
+/// A sum over a pool's workers, whose counts may be any.
+pub(crate) fn sum(view: &PoolView, count: impl Fn(&WorkerView) -> u64) -> u64 {
+    view.workers.iter().map(count).fold(0, u64::saturating_add)
+}
+
 pub(crate) fn items_of(view: &PoolView) -> u64 {
-    view.workers.iter().map(|worker| worker.items).sum()
+    sum(view, |worker| worker.items)
+}
+
+fn is_there(pid: u32) -> bool {
+    !matches!(state_of(pid), 'X' | 'Z')
 }
 
 impl Sampler {
@@ -105,7 +116,6 @@ impl Sampler {
 
     /// The next sample; `None` if all the processes that were asked for have ended.
     pub(crate) fn next(&mut self) -> Result<Option<Sample>> {
-        let is_there = |pid: u32| !matches!(state_of(pid), 'X' | 'Z');
         let asked = !self.pids.is_empty();
         if self.round > 0 {
             self.pids.retain(|&pid| is_there(pid));
@@ -116,7 +126,7 @@ impl Sampler {
         if self.round % ROUNDS == 0 {
             self.processes = match self.pids[..] {
                 [] => all_pids()?.into_iter().filter_map(|pid| Process::look(pid).ok()).collect(),
-                ref pids => Process::with_relatives(pids)?,
+                _ => self.asked()?,
             };
         }
         self.processes.retain(|process| process.may_use_forq() && is_there(process.pid));
@@ -125,6 +135,19 @@ impl Sampler {
         let sample = self.look(&processes);
         self.processes = processes;
         Ok(Some(sample))
+    }
+
+    /// Those that were asked for and their relatives. One may end meanwhile, and is an error in the first sample only.
+    fn asked(&mut self) -> Result<Vec<Process>> {
+        loop {
+            let (found, count) = (Process::with_relatives(&self.pids), self.pids.len());
+            if found.is_err() && self.round > 0 {
+                self.pids.retain(|&pid| is_there(pid));
+            }
+            if self.pids.len() == count {
+                return found;
+            }
+        }
     }
 
     fn look(&mut self, processes: &[Process]) -> Sample {
@@ -146,7 +169,7 @@ impl Sampler {
         }
         let mut pools = Vec::new();
         for (place, view) in objects.pools.into_iter().filter(|(_, view)| !view.has_ended) {
-            let (items, busy) = (items_of(&view), view.workers.iter().map(|worker| worker.busy_ns).sum());
+            let (items, busy) = (items_of(&view), sum(&view, |worker| worker.busy_ns));
             let rates = past.pools.get(&place).map(|before| PoolRates {
                 items: per(items, before.0, seconds),
                 busy: per(busy, before.1, seconds) / 1e9 / view.workers.len().max(1) as f64,

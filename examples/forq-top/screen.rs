@@ -8,7 +8,7 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Row, Table};
 
-use crate::sample::{Sample, Who, items_of};
+use crate::sample::{Sample, Who, items_of, sum};
 
 /// What rows are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ fn style(who: &[Who]) -> Style {
 
 /// A table of rows under a title.
 struct Pane {
-    title: String,
+    title: &'static str,
     heads: &'static [&'static str],
     /// Of the columns after the first, which takes the rest.
     widths: &'static [u16],
@@ -95,9 +95,10 @@ struct Pane {
 impl Pane {
     fn draw(self, frame: &mut Frame<'_>, area: Rect) {
         let widths = self.widths.iter().map(|&width| Constraint::Length(width));
+        let title = format!(" {}: {} ", self.title, self.rows.len());
         let table = Table::new(self.rows, [Constraint::Min(16)].into_iter().chain(widths))
             .header(Row::new(self.heads.to_vec()).bold())
-            .block(Block::bordered().title(self.title));
+            .block(Block::bordered().title(title));
         frame.render_widget(table, area);
     }
 }
@@ -122,7 +123,7 @@ fn mutexes(sample: &Sample) -> Pane {
         .style(style(&row.who))
     });
     Pane {
-        title: " mutexes ".to_owned(),
+        title: "mutexes",
         heads: &["name", "owner", "state", "waiters", "taken/s", "contended", "waited/s", "deaths"],
         widths: &[24, 14, 8, 8, 10, 9, 7],
         rows: rows.collect(),
@@ -146,7 +147,7 @@ fn queues(sample: &Sample) -> Pane {
         ])
     });
     Pane {
-        title: " queues ".to_owned(),
+        title: "queues",
         heads: &["name", "depth", "put/s", "got/s", "lost", "who waits"],
         widths: &[16, 8, 8, 8, 24],
         rows: rows.collect(),
@@ -167,14 +168,14 @@ fn pools(sample: &Sample) -> Pane {
             percent(row.rates.map(|rates| rates.busy)),
             short(items_of(&row.view) as f64),
             rate(row.rates.map(|rates| rates.items)),
-            workers.iter().map(|worker| worker.crashes).sum::<u64>().to_string(),
+            sum(&row.view, |worker| worker.crashes).to_string(),
             row.view.replaced.to_string(),
             items.join(" "),
         ])
         .style(style(&row.who))
     });
     Pane {
-        title: " pools ".to_owned(),
+        title: "pools",
         heads: &["name", "at work", "busy", "items", "items/s", "crashes", "replaced", "on item"],
         widths: &[8, 6, 8, 8, 8, 9, 24],
         rows: rows.collect(),
@@ -195,16 +196,27 @@ fn collections(sample: &Sample) -> Pane {
         })
     });
     Pane {
-        title: " collections ".to_owned(),
+        title: "collections",
         heads: &["name", "kind", "length", "manager", "bytes used"],
         widths: &[6, 12, 24, 16],
         rows: rows.collect(),
     }
 }
 
+/// Divides the room: who needs less than an equal part of what is left has all that it needs.
+fn shares(needs: [u16; 4], mut room: u16) -> [u16; 4] {
+    let mut shares = needs;
+    let mut order = [0, 1, 2, 3];
+    order.sort_by_key(|&which| needs[which]);
+    for (which, left) in order.into_iter().zip((1..=4).rev()) {
+        shares[which] = needs[which].min(room / left);
+        room -= shares[which];
+    }
+    shares
+}
+
 pub(crate) fn draw(frame: &mut Frame<'_>, sample: &Sample, order: Order) {
     let panes = [mutexes(sample), queues(sample), pools(sample), collections(sample)];
-    let heights = panes.each_ref().map(|pane| Constraint::Fill(pane.rows.len().clamp(1, 20) as u16 + 2));
     let [title, rest] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(frame.area());
     let keys = format!(
         " forq-top: {} processes; sorted by {}; n name, r rate, w waiting, q quits",
@@ -216,6 +228,9 @@ pub(crate) fn draw(frame: &mut Frame<'_>, sample: &Sample, order: Order) {
         }
     );
     frame.render_widget(Line::from(keys).reversed(), title);
+    // With borders and heads.
+    let needs = panes.each_ref().map(|pane| u16::try_from(pane.rows.len() + 3).unwrap_or(u16::MAX));
+    let heights = shares(needs, rest.height).map(Constraint::Length);
     let areas: [Rect; 4] = Layout::vertical(heights).areas(rest);
     for (pane, area) in panes.into_iter().zip(areas) {
         pane.draw(frame, area);

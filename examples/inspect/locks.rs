@@ -2,7 +2,7 @@
 
 use forq::MutexView;
 
-use super::memory::Place;
+use super::memory::{Atlas, Memory, Place};
 use super::process::Process;
 
 /// A thread that waits for a mutex.
@@ -37,6 +37,19 @@ pub(crate) struct Locks {
     pub(crate) holds: Vec<Hold>,
     pub(crate) waits: Vec<Wait>,
     pub(crate) sleeps: Vec<Sleep>,
+}
+
+impl Wait {
+    /// Whether who held it holds it now. `processes` are those of the atlas.
+    pub(crate) fn is_still_held(&self, atlas: &Atlas<'_>, processes: &[Process]) -> bool {
+        let bytes = match self.place.memory {
+            Memory::File { .. } => atlas.read_array(&self.place),
+            Memory::Private(pid) => {
+                processes.iter().find(|it| it.pid == pid).and_then(|it| it.read(self.place.offset))
+            }
+        };
+        bytes.is_some_and(|bytes| MutexView::of_known(&bytes).owner == self.view.owner)
+    }
 }
 
 fn mutex_at(process: &Process, start: usize) -> Option<(Place, MutexView)> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Error, ErrorKind};
 
 use super::memory::{Memory, Place};
 
@@ -48,15 +49,34 @@ pub(crate) fn all_pids() -> std::io::Result<Vec<u32>> {
 }
 
 impl Process {
+    /// # Errors
+    ///
+    /// Each says of which process.
     pub(crate) fn look(pid: u32) -> std::io::Result<Self> {
+        Self::try_look(pid).map_err(|error| match error.kind() {
+            _ if state_of(pid) == 'X' => {
+                Error::new(ErrorKind::NotFound, format!("process {pid}: there is none"))
+            }
+            kind => Error::new(kind, format!("process {pid}: {error}")),
+        })
+    }
+
+    fn try_look(pid: u32) -> std::io::Result<Self> {
         let maps = read_lossy(&format!("/proc/{pid}/maps"))?;
         // Its memory and its system calls take the right to trace, which its maps do not.
         fs::read(format!("/proc/{pid}/syscall"))?;
+        let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/pid")).ok();
+        if namespace("self") != namespace(&pid.to_string()) {
+            // The thread ids in its objects would be others' here.
+            return Err(Error::other("it is in another PID namespace, where this tool has to run, too"));
+        }
         Ok(Self { pid, mappings: maps.lines().filter_map(parse_mapping).collect() })
     }
 
     /// All processes that share memory with one of these, these included.
     pub(crate) fn with_relatives(pids: &[u32]) -> std::io::Result<Vec<Self>> {
+        // A process may be told by any of its threads, and twice.
+        let pids: BTreeSet<u32> = pids.iter().map(|&id| process_of(id).unwrap_or(id)).collect();
         let mut found = pids.iter().map(|&pid| Self::look(pid)).collect::<Result<Vec<_>, _>>()?;
         let files: BTreeSet<Memory> = found
             .iter()
@@ -153,7 +173,9 @@ impl Process {
             Some(libc::SYS_futex_waitv) => {
                 let (start, count) = (arguments.next().unwrap_or(0), arguments.next().unwrap_or(0));
                 // Value, address, flags.
-                (0..count.min(128)).filter_map(|index| self.word(start + index * 24 + 8)).collect()
+                (0..count.min(128))
+                    .filter_map(|index| self.word(start.wrapping_add(index * 24 + 8)))
+                    .collect()
             }
             _ => Vec::new(),
         }

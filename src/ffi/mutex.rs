@@ -208,11 +208,11 @@ pub unsafe extern "C" fn forq_mutex_destroy(m: *mut forq_mutex) -> c_int {
 }
 
 /// Gives it a name of up to 63 bytes, which tools such as forq-top and forq-doctor show, instead of the one that it had; NULL or an empty one takes
-/// that away. It stays with the place in shared memory, for all processes forked after the first name of any object was given. Who is killed meanwhile
-/// has named it or not.
+/// that away. It stays with the place in shared memory, for all processes forked after the first name of any object was given, also when the object is no
+/// more: where objects come and go, take it away before the memory is given back. Who is killed meanwhile has named it or not.
 ///
 /// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
-/// have names; -ENOMEM; -ENOSYS without /proc.
+/// have names; -ENOMEM, also without descriptors; -ENOSYS without /proc.
 ///
 /// # Safety
 /// `m` must be NULL or a mutex, `name` NULL or a C string.

@@ -333,7 +333,7 @@ pub unsafe extern "C" fn forq_pool_free(p: *mut forq_pool) {
 /// Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
 ///
 /// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
-/// have names; -ENOMEM; -ENOSYS without /proc; -EPERM in another process than the pool's maker.
+/// have names; -ENOMEM, also without descriptors; -ENOSYS without /proc; -EPERM in another process than the pool's maker.
 ///
 /// # Safety
 /// `p` must be NULL or a pool, `name` NULL or a C string.

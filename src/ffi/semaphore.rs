@@ -84,7 +84,7 @@ pub unsafe extern "C" fn forq_semaphore_value(s: *const forq_semaphore) -> c_int
 /// Gives it a name, for tools to show, or takes it away: as forq_mutex_set_name.
 ///
 /// Returns 0; -EINVAL if the object is NULL or not in memory mapped MAP_SHARED, or the name has more than 63 bytes; -ENOSPC if 1023 objects
-/// have names; -ENOMEM; -ENOSYS without /proc.
+/// have names; -ENOMEM, also without descriptors; -ENOSYS without /proc.
 ///
 /// # Safety
 /// `s` must be NULL or a semaphore, `name` NULL or a C string.

@@ -57,6 +57,8 @@ pub struct CollectionView {
 }
 
 const MOST: usize = 10_000;
+/// There are no more buckets than twice as many as entries, or as some more than are listed once were.
+const MOST_BUCKETS: u64 = 1 << 20;
 
 impl ManagerView {
     /// Reads what `look` gives: it fills its buffer with what is at an offset from the start, or says that it cannot. `None`: there is no manager of
@@ -100,9 +102,9 @@ fn walk(
         return Some(());
     }
     let buckets = 1u64.checked_shl(u32::try_from(bits).ok()?).filter(|&buckets| buckets <= size / 8)?;
-    // Lists of entries may go in a circle where a stranger writes.
+    // Where a stranger writes, lists of entries may go in a circle, and the table may be as large as memory that nobody ever touched.
     let mut steps = MOST;
-    for bucket in 0..buckets {
+    for bucket in 0..buckets.min(MOST_BUCKETS) {
         let [mut entry] = look.words(table.checked_add(8 * bucket)?)?;
         while entry != 0 {
             steps = steps.checked_sub(1)?;

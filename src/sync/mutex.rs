@@ -272,7 +272,8 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Gives it a name of up to 63 bytes, which tools such as `forq-top` and `forq-doctor` show, instead of the one that it had; an empty one takes that
     /// away. It stays with the place in shared memory, for all processes forked after the first name of any object was given, and costs who uses the object nothing.
-    /// That of an object which is no more stays, too, until it is taken away. Who is killed meanwhile has named it or not.
+    /// That of an object which is no more stays, too, and counts among those that there may be: where objects come and go, take it away before the object is
+    /// dropped. Who is killed meanwhile has named it or not.
     ///
     /// ```
     /// use forq::{Mutex, Shared};
@@ -285,7 +286,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the object is not in memory shared between processes, or the name is longer or has a 0 in it; [`Error::OutOfSpace`] if 1023 objects have
-    /// names; [`Error::OutOfMemory`]; [`Error::Unsupported`] without /proc.
+    /// names; [`Error::OutOfMemory`], also without descriptors; [`Error::Unsupported`] without /proc.
     pub fn set_name(&self, name: &str) -> crate::Result<()> {
         names::set_of(ObjectKind::Mutex, &self.raw, name.as_bytes())
     }

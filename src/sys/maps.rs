@@ -45,10 +45,12 @@ pub(crate) fn shared_range_of(address: usize) -> Option<Range<usize>> {
     shared_line_of(address).ok()?.map(|line| line.range)
 }
 
-/// What an address means to all processes that share its memory: `InvalidArgument` if none could, `Unsupported` without /proc.
+/// What an address means to all processes that share its memory: `InvalidArgument` if none could, `Unsupported` without /proc, `OutOfMemory` without
+/// descriptors.
 pub(crate) fn shared_place_of(address: usize) -> Result<Place> {
     let line = shared_line_of(address).map_err(|error| match error {
         Error::NotFound => Error::Unsupported,
+        Error::Os(libc::EMFILE | libc::ENFILE) => Error::OutOfMemory,
         other => other,
     })?;
     let line = line.ok_or(Error::InvalidArgument)?;
