@@ -102,8 +102,10 @@ fn standings(page: &mut String, rows: &Rows) -> std::fmt::Result {
                 let is_rough = standing.forq.is_rough() || standing.peer.is_some_and(Row::is_rough);
                 let verdict = if standing.is_reached { "reached" } else { "**falls short**" };
                 let rough = if is_rough { ", rough" } else { "" };
+                // Where nothing is beside it, the figure says all.
+                let forq = standing.peer.map(|_| measured(standing.forq));
                 (
-                    measured(standing.forq),
+                    forq.unwrap_or_default(),
                     peer.unwrap_or_default(),
                     figure(standing.figure),
                     format!("{verdict}{rough}"),
@@ -146,7 +148,8 @@ fn everything(page: &mut String, rows: &Rows) -> std::fmt::Result {
             "| | median | middle half | least to most | samples | ratio |\n|---|---|---|---|---|---|"
         )?;
         for row in rows.cell(own, title) {
-            let ratio = if first.unit == row.unit { figure(first.by(row)) } else { "-".into() };
+            let ratio = Some(first.by(row)).filter(|ratio| first.unit == row.unit && ratio.is_finite());
+            let ratio = ratio.map_or("-".into(), figure);
             writeln!(
                 page,
                 "| {} | {} | {} to {} | {} to {} | {} | {ratio} |",
