@@ -157,6 +157,13 @@ memory() {
     done
 }
 
+# Nothing but libc, and not even its start files.
+minimal() {
+    step "a program without start files"
+    gcc -std=gnu11 -O2 -Wall -Wextra -Werror -nostartfiles -Iinclude verification/c_library/minimal.c "$library/libforq.a" -o "$work/minimal"
+    "$work/minimal" || fail "minimal: $?"
+}
+
 # What docs/from-python.md says: each of its programs, in three languages, does what it says.
 python() {
     step "docs/from-python.md: its programs in Python, Rust and C"
@@ -184,7 +191,7 @@ musl() {
     done
 }
 
-all="symbols install manual headers arguments examples memory python musl"
+all="symbols install manual headers arguments examples memory minimal python musl"
 make -s all
 for part in ${*:-$all}; do "$part"; done
 printf 'c_library: all as it should be\n'

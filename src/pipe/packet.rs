@@ -25,7 +25,7 @@ const INLINE: usize = 64 << 10;
 const FIRST_PART: usize = 32 << 10;
 
 /// A message of this size at most is copied once more, beside its header, for the shorter way into the kernel.
-const SMALL: usize = 240;
+const SMALL: usize = 2032;
 
 const HEADER: usize = 16;
 const MESSAGE: u64 = 1;
@@ -114,15 +114,25 @@ fn when_there_is_room(socket: i32, deadline: Deadline, mut send: impl FnMut() ->
     }
 }
 
+/// One part and then the other, in a place that has room for both.
+fn joined<'a>(first: &[u8], second: &[u8], room: &'a mut [MaybeUninit<u8>]) -> &'a [u8] {
+    let place = &mut room[..first.len() + second.len()];
+    let (start, end) = place.split_at_mut(first.len());
+    for (part, place) in [(first, start), (second, end)] {
+        // SAFETY: places of the same length, which do not overlap; bytes.
+        unsafe { core::ptr::copy_nonoverlapping(part.as_ptr(), place.as_mut_ptr().cast(), part.len()) };
+    }
+    // SAFETY: all of it was written.
+    unsafe { &*(core::ptr::from_ref(place) as *const [u8]) }
+}
+
 /// Sends a message, whole or not at all.
 pub(super) fn send(socket: i32, to: &Inbox, message: &[u8], deadline: Deadline) -> Result<()> {
     let header = header(MESSAGE, message.len());
     if message.len() <= SMALL {
         to.announce(message.len() as u64, deadline)?;
-        let mut packet = [0; HEADER + SMALL];
-        packet[..HEADER].copy_from_slice(&header);
-        packet[HEADER..][..message.len()].copy_from_slice(message);
-        let packet = &packet[..HEADER + message.len()];
+        let mut room = [MaybeUninit::uninit(); HEADER + SMALL];
+        let packet = joined(&header, message, &mut room);
         return when_there_is_room(socket, deadline, || socket::send_bytes(socket, packet));
     }
     let mut inline = if message.len() <= INLINE { message.len() } else { FIRST_PART };
@@ -194,16 +204,18 @@ pub(super) fn receive(
 fn take(socket: i32, largest: u64, buffer: &mut [MaybeUninit<u8>]) -> Result<usize> {
     let mut header = [0; HEADER];
     let length = if largest <= SMALL as u64 {
-        let mut packet = [0; HEADER + SMALL];
-        let length = socket::take_bytes(socket, &mut packet)?;
+        let mut room = [MaybeUninit::uninit(); HEADER + SMALL];
+        let (length, packet) = socket::take_bytes(socket, &mut room)?;
         // Longer than anything that was announced: forq did not send it, and here is only its beginning.
         if length > packet.len() {
             return Err(Error::Protocol);
         }
-        header.copy_from_slice(&packet[..HEADER]);
-        // One that is larger than the buffer is refused below.
-        for (to, from) in buffer.iter_mut().zip(&packet[HEADER..length.max(HEADER)]) {
-            to.write(*from);
+        if let Some((head, body)) = packet.split_first_chunk() {
+            header = *head;
+            // One that is larger than the buffer is refused below.
+            for (to, from) in buffer.iter_mut().zip(body) {
+                to.write(*from);
+            }
         }
         length
     } else {

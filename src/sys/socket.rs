@@ -163,10 +163,15 @@ pub(crate) fn take(socket: i32, skipped: &mut [u8], body: &mut [MaybeUninit<u8>]
     receive(socket, &mut message(&mut parts), 0)
 }
 
-/// As [`take`], into one place, where a descriptor that came with it is closed: less work for the kernel.
-pub(crate) fn take_bytes(socket: i32, place: &mut [u8]) -> Result<usize> {
-    // SAFETY: a slice.
-    retry(|| unsafe { libc::recv(socket, place.as_mut_ptr().cast(), place.len(), TAKING) as i64 })
+/// As [`take`], into one place, where a descriptor that came with it is closed: less work for the kernel. The packet's length, and as much of it as there
+/// was room for.
+pub(crate) fn take_bytes(socket: i32, place: &mut [MaybeUninit<u8>]) -> Result<(usize, &[u8])> {
+    // SAFETY: a slice, into which the kernel writes.
+    let length =
+        retry(|| unsafe { libc::recv(socket, place.as_mut_ptr().cast(), place.len(), TAKING) as i64 })?;
+    let written = &place[..length.min(place.len())];
+    // SAFETY: the kernel has written so many bytes.
+    Ok((length, unsafe { &*(core::ptr::from_ref(written) as *const [u8]) }))
 }
 
 const TAKING: i32 = libc::MSG_DONTWAIT | libc::MSG_TRUNC | libc::MSG_CMSG_CLOEXEC;
