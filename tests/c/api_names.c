@@ -1,6 +1,7 @@
 /* forq_..._set_name: what the header promises. What tools make of it is tested in tests/names.rs and tests/top.rs. */
 #define _GNU_SOURCE
 #include "check.h"
+#include <inttypes.h>
 
 /* Whether the table of names of this process holds these bytes, in a name that counts. */
 static bool is_in_table(const char *name) {
@@ -9,7 +10,7 @@ static bool is_in_table(const char *name) {
     char line[512];
     uintptr_t start = 0, end = 0;
     while (start == 0 && fgets(line, sizeof line, maps) != NULL)
-        if (strstr(line, "memfd:forq-names") != NULL) CHECK(sscanf(line, "%lx-%lx", &start, &end) == 2);
+        if (strstr(line, "memfd:forq-names") != NULL) CHECK(sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &start, &end) == 2);
     fclose(maps);
     for (uintptr_t entry = start; entry < end; entry += 128)
         if (*(const uint8_t *)entry % 4 == 2 && strcmp((const char *)entry + 40, name) == 0) return true;
