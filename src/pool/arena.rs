@@ -28,6 +28,20 @@ impl Arena {
         Ok(Self { memory, present, end: 0, extents: Extents::new(size)? })
     }
 
+    /// As much address space as the machine has memory, or as much of that as is to be had.
+    pub(super) fn of_machine() -> Result<Self> {
+        const LEAST: usize = 64 << 20;
+        // A quarter of the addresses, which on 32-bit machines is less than the memory may be.
+        const MOST: usize = 1 << (usize::BITS - 2);
+        let mut size = map::machine_memory().clamp(LEAST, MOST);
+        loop {
+            match Self::new(size) {
+                Err(Error::OutOfMemory) if size / 2 >= LEAST => size /= 2,
+                other => return other,
+            }
+        }
+    }
+
     pub(super) fn memory(&self) -> &Mapping {
         &self.memory
     }

@@ -106,7 +106,7 @@ impl Host {
             return Err(Error::InvalidArgument);
         }
         let arena = match options.arena_size {
-            0 => default_arena()?,
+            0 => Arena::of_machine()?,
             size => Arena::new(size)?,
         };
         let memory = Memory::new(workers)?;
@@ -385,19 +385,5 @@ unsafe fn fork_supervisor(single: bool) -> Result<Option<Fd>> {
                 Err(error)
             }
         },
-    }
-}
-
-/// As much address space as the machine has memory, or as much of that as is to be had.
-fn default_arena() -> Result<Arena> {
-    const LEAST: usize = 64 << 20;
-    // A quarter of the addresses, which on 32-bit machines is less than the memory may be.
-    const MOST: usize = 1 << (usize::BITS - 2);
-    let mut size = crate::sys::map::machine_memory().clamp(LEAST, MOST);
-    loop {
-        match Arena::new(size) {
-            Err(Error::OutOfMemory) if size / 2 >= LEAST => size /= 2,
-            other => return other,
-        }
     }
 }
