@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::pipe::Connection;
 use crate::sys::clock::Deadline;
 use crate::sys::fd::Fd;
-use crate::sys::{fork, pidfd, signal, thread};
+use crate::sys::{pidfd, proc, signal, thread};
 
 /// The exit code of a child whose function panicked: that of a Rust program whose `main` did.
 #[cfg(feature = "std")]
@@ -50,7 +50,7 @@ pub(crate) fn flush_rust() {
 
 /// Refuses what would copy other threads' locks, or double a guard.
 pub(crate) fn check_fork_is_safe() -> Result<()> {
-    if !fork::is_single_threaded() {
+    if !proc::is_single_threaded() {
         return Err(Error::MultiThreaded);
     }
     if thread::current().holds_lock() {
@@ -118,8 +118,8 @@ impl Process {
     /// after printing its message.
     ///
     /// # Errors
-    /// [`Error::MultiThreaded`] if other threads run in this process (a test of libtest does: its
-    /// program needs `harness = false`), see [`Process::spawn_unchecked`]; [`Error::LockHeld`] while
+    /// [`Error::MultiThreaded`] if other threads run in this process (not one that was joined; a test of libtest is
+    /// one beside others: its program needs `harness = false`), see [`Process::spawn_unchecked`]; [`Error::LockHeld`] while
     /// this thread holds a forq lock; [`Error::OutOfMemory`] if the system is out of processes,
     /// descriptors or memory.
     pub fn spawn<R: ExitCode>(function: impl FnOnce() -> R) -> Result<Self> {

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::thread::JoinHandleExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ fn main() {
         ("a_time_limit_ends_the_wait_and_not_the_child", time_limit),
         ("a_panic_ends_only_the_child", panicking),
         ("forking_beside_other_threads_is_refused", beside_threads),
+        ("a_thread_that_was_just_joined_is_no_other_thread", beside_remains_of_threads),
         ("a_process_that_is_dropped_runs_on", dropped),
         ("signals_never_reach_another_process", signal_after_end),
         ("a_forked_child_may_ask_but_not_join", joined_by_a_child),
@@ -101,6 +104,23 @@ fn beside_threads() {
         stop.store(1, Ordering::Relaxed);
     });
     eventually("the thread is gone", || Process::spawn(|| ()).is_ok_and(|mut child| child.join().is_ok()));
+}
+
+fn beside_remains_of_threads() {
+    let mut met = 0;
+    for _ in 0..500 {
+        let thread = std::thread::spawn(|| ()).into_pthread_t();
+        // Joined without sleep: so soon the kernel is often not yet done with it.
+        // SAFETY: a thread that nobody has joined; its value is not asked for.
+        while unsafe { libc::pthread_tryjoin_np(thread, std::ptr::null_mut()) } != 0 {
+            std::hint::spin_loop();
+        }
+        met += u32::from(std::fs::metadata("/proc/self/task").unwrap().nlink() > 3);
+        assert!(Process::spawn(|| ()).unwrap().join().unwrap().success());
+        support::progress();
+    }
+    let alone = std::thread::available_parallelism().unwrap().get() == 1;
+    assert!(met > 0 || alone, "no thread was seen after it was joined");
 }
 
 fn dropped() {

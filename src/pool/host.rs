@@ -121,7 +121,7 @@ impl Host {
         let (lifeline_end, lifeline) = Fd::pipe()?;
         let (results_end, results) = socket::pair()?;
         let host = pidfd::open(proc::pid())?;
-        let single = fork::is_single_threaded();
+        let single = proc::is_single_threaded();
         let streams = stdio::flush(single);
         // Another thread may hold the language's own stream locked, for ever in the workers.
         let flush = options.flush.filter(|_| single);

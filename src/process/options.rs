@@ -121,7 +121,7 @@ impl<'a> ProcessOptions<'a> {
         function: impl FnOnce() -> R,
     ) -> Result<Process> {
         #[cfg(feature = "std")]
-        let single = fork::is_single_threaded();
+        let single = proc::is_single_threaded();
         #[cfg(feature = "std")]
         if single {
             flush_rust();
@@ -153,7 +153,7 @@ impl<'a> ProcessOptions<'a> {
         }
         let parent = proc::pid();
         let (started, start) = Fd::pipe()?;
-        let streams = stdio::flush(fork::is_single_threaded());
+        let streams = stdio::flush(proc::is_single_threaded());
         // Less nice needs a privilege: tried by the parent, which can still say so.
         let nice_before = if self.nice < 0 { Some(fork::add_nice(self.nice)?) } else { None };
         // SAFETY: by contract.

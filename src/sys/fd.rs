@@ -78,6 +78,15 @@ impl Fd {
         }
     }
 
+    /// The next entries of a directory, as the kernel writes them; none at its end.
+    pub(crate) fn read_entries<'a>(&self, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+        // SAFETY: the buffer is as long as we say.
+        let read = errno::preserve(|| unsafe {
+            libc::syscall(libc::SYS_getdents64, self.0, buffer.as_mut_ptr(), buffer.len())
+        });
+        buffer.get(..read.map_err(Error::from_errno)? as usize).ok_or(Error::InvalidArgument)
+    }
+
     /// Writes a few bytes, which fit.
     pub(crate) fn write(&self, bytes: &[u8]) {
         // SAFETY: the bytes are as many as we say.

@@ -2,7 +2,6 @@
 
 use super::errno;
 use super::fd::{Fd, owned};
-use super::proc;
 use super::thread;
 use super::unshared::{Forking, Slot};
 use crate::error::{Error, Result};
@@ -65,11 +64,6 @@ pub(crate) unsafe fn fork_unseen() -> Result<(Fork, Option<Fd>)> {
         Err(libc::EAGAIN) => Err(Error::OutOfMemory),
         Err(code) => Err(Error::from_errno(code)),
     }
-}
-
-/// Whether this process surely has only this thread.
-pub(crate) fn is_single_threaded() -> bool {
-    proc::thread_count() == Some(1)
 }
 
 /// Aborts the process when it is dropped: so that no panic in a forked child unwinds into frames that are

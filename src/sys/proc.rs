@@ -5,6 +5,12 @@ use super::errno::{self, ESRCH};
 use super::fd::Fd;
 use super::{clock, thread};
 
+/// The kernel's flag of a task that runs no user code any more.
+const PF_EXITING: u64 = 0x4;
+
+/// A directory for each thread of this process.
+const TASKS: &core::ffi::CStr = c"/proc/self/task";
+
 /// This process's id.
 pub(crate) fn pid() -> u32 {
     // SAFETY: no arguments, cannot fail.
@@ -31,7 +37,6 @@ pub(crate) fn is_gone(tid: u32) -> bool {
 /// Whether a process has ended, or is ending and will run no user code again. One that was just
 /// killed may still look alive for a moment: such a one is watched for a while.
 pub(crate) fn has_ended(pid: u32) -> bool {
-    const PF_EXITING: u64 = 0x4;
     for _ in 0..100 {
         if !exists(pid) {
             return true;
@@ -74,16 +79,68 @@ fn exists(tid: u32) -> bool {
     errno::preserve(|| unsafe { libc::kill(id, 0) }) != Err(ESRCH)
 }
 
-/// How many threads this process has; `None` without /proc.
-pub(crate) fn thread_count() -> Option<libc::nlink_t> {
+/// Whether this process surely has only this thread. Those that are ending are waited for, for a second at most: one that was just joined
+/// may be there for a moment still.
+pub(crate) fn is_single_threaded() -> bool {
+    for _ in 0..10_000 {
+        if thread_count() == Some(1) {
+            return true;
+        }
+        if others_are_ending() != Some(true) {
+            return false;
+        }
+        clock::sleep(100_000);
+    }
+    false
+}
+
+/// How many threads the kernel has of this process; `None` without /proc.
+fn thread_count() -> Option<libc::nlink_t> {
     let mut status = core::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: a C string and a place for the result.
-    let result = errno::preserve(|| unsafe { libc::stat(c"/proc/self/task".as_ptr(), status.as_mut_ptr()) });
+    let result = errno::preserve(|| unsafe { libc::stat(TASKS.as_ptr(), status.as_mut_ptr()) });
     result.ok()?;
     // A link for each thread's directory, besides the two of every directory.
     // SAFETY: filled by the successful call.
     let links = unsafe { status.assume_init() }.st_nlink;
     Some(links.saturating_sub(2))
+}
+
+/// Whether no other thread of this process runs code of the program's any more, and all will soon be gone; `None` if the kernel does not tell.
+fn others_are_ending() -> Option<bool> {
+    let own = tid();
+    let tasks = Fd::open_read(TASKS).ok()?;
+    let mut buffer = [0u8; 1024];
+    loop {
+        let entries = tasks.read_entries(&mut buffer).ok()?;
+        if entries.is_empty() {
+            return Some(true);
+        }
+        for name in names(entries) {
+            // Not `.` and `..`.
+            let Some(id) = core::str::from_utf8(name).ok().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let is_ending = || match Stat::of(id) {
+                // The remains of the first thread stay.
+                Some(stat) => stat.flags & PF_EXITING != 0 && stat.state != b'Z',
+                None => !exists(id),
+            };
+            if id != own && !is_ending() {
+                return Some(false);
+            }
+        }
+    }
+}
+
+/// The names in what the kernel tells of a directory: in each entry two numbers of eight bytes, its length, its type, its name and a zero.
+fn names(mut entries: &[u8]) -> impl Iterator<Item = &[u8]> {
+    core::iter::from_fn(move || {
+        let length = u16::from_ne_bytes(entries.get(16..18)?.try_into().ok()?);
+        let (entry, rest) = entries.split_at_checked(length.into())?;
+        entries = rest;
+        entry.get(19..)?.split(|&byte| byte == 0).next()
+    })
 }
 
 /// Some fields of /proc/ID/stat.
