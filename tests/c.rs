@@ -1,7 +1,7 @@
 //! The C face in the hands of C: builds the libraries, compiles `tests/c` and `c-examples` against them, runs each program.
 //!
 //! Programs are compiled by gcc, and by clang if there is one, without a warning. They run with the static library,
-//! the one without std, and the shared one. An argument selects the programs whose names contain it.
+//! the one without std, and the shared one, at the same time. An argument selects the programs whose names contain it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -57,14 +57,20 @@ fn main() {
                 continue;
             }
         };
-        for (kind, library) in
-            [("static", &libraries.plain), ("no_std", &libraries.no_std), ("shared", &libraries.shared)]
-        {
-            let outcome = bench.link(&object, library, kind).and_then(|program| {
-                if WITH_ARGUMENTS.contains(&name.as_str()) { Ok(()) } else { bench.run(&program) }
-            });
-            tally.check(&format!("{name}, {kind}"), outcome);
-        }
+        let run = |kind, library| {
+            let program = bench.link(&object, library, kind)?;
+            if WITH_ARGUMENTS.contains(&name.as_str()) { Ok(()) } else { bench.run(&program) }
+        };
+        let kinds =
+            [("static", &libraries.plain), ("no_std", &libraries.no_std), ("shared", &libraries.shared)];
+        // All three at a time: they wait more than they work.
+        std::thread::scope(|scope| {
+            let running = kinds.map(|(kind, library)| (kind, scope.spawn(move || run(kind, library))));
+            for (kind, outcome) in running {
+                let outcome = outcome.join().unwrap_or_else(|_| Err("it panicked".to_owned()));
+                tally.check(&format!("{name}, {kind}"), outcome);
+            }
+        });
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     std::process::exit(i32::from(tally.failed > 0));
