@@ -9,24 +9,18 @@
 //!
 //! What happens for each row of the table that it prints, and how to read it: `verification/README.md`.
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64", feature = "capi"))]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64"))]
 #[path = "crash_points/mod.rs"]
 mod harness;
 
-fn main() -> std::process::ExitCode {
-    // Which of the two builds the script wants; plain `cargo test` wants neither.
-    let wanted = std::env::var("FORQ_CRASH_POINTS").ok();
-    let here = if cfg!(forq_long_sleeps) { "long" } else { "real" };
-    #[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64", feature = "capi"))]
-    if wanted.as_deref() == Some(here) {
-        return harness::run();
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")))]
+mod harness {
+    pub(crate) fn run() -> std::process::ExitCode {
+        println!("crash points: not run. They step a process by ptrace on Linux x86_64.");
+        std::process::ExitCode::SUCCESS
     }
-    println!(
-        "crash points: not run. They step a process by ptrace on Linux x86_64; run verification/crash_points.sh. \
-         Wanted: {wanted:?}, this is {here}."
-    );
-    // The script must not take a skipped run for a good one.
-    let is_other_machine =
-        cfg!(not(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")));
-    std::process::ExitCode::from(if wanted.is_none() || is_other_machine { 0 } else { 2 })
+}
+
+fn main() -> std::process::ExitCode {
+    harness::run()
 }

@@ -15,7 +15,8 @@ step() { printf -- '-- %s\n' "$*"; }
 
 # As verification/hostile.sh builds, and where: what that has built is used. The standard library is as it is shipped.
 with_address() {
-    CARGO_TARGET_DIR=$built/hostile RUSTFLAGS="${RUSTFLAGS:-} -Zsanitizer=address" CARGO_PROFILE_RELEASE_LTO=off "$@" --target $target
+    CARGO_TARGET_DIR=$built/hostile RUSTFLAGS="${RUSTFLAGS:-} -Zsanitizer=address" CARGO_PROFILE_RELEASE_LTO=off \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 "$@" --target $target
 }
 
 c_programs() {
