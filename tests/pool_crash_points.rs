@@ -47,6 +47,10 @@ fn main() {
             "a_supervisor_killed_at_any_instruction_of_stopping_items_ends_what_is_pending",
             supervisor::condemning,
         ),
+        (
+            "a_supervisor_stopped_at_any_instruction_of_stopping_an_item_costs_no_other",
+            supervisor::stopped_condemning,
+        ),
         ("a_supervisor_killed_at_any_instruction_of_a_cancel_lets_it_return", supervisor::cancelling),
         ("a_supervisor_killed_at_any_instruction_of_a_close_lets_join_return", supervisor::closing),
         ("a_supervisor_killed_at_any_instruction_of_a_terminate_lets_join_return", supervisor::terminating),

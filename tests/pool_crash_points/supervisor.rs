@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use forq::{AsyncResult, Error, Pool, Shared, TaskError};
 
 use super::support::{eventually, is_asleep, is_running, send};
-use super::tracee::Tracee;
+use super::tracee::{Tracee, is_asleep_anywhere};
 use super::way::at_each;
 use super::{INPUTS, ITEMS, counts, forget, kill, note, who_ran, worker_of};
 
@@ -174,6 +174,61 @@ pub(crate) fn condemning() {
         check_broken(pool, &workers, at);
         done
     });
+}
+
+static GATE: OnceLock<Shared<AtomicU32>> = OnceLock::new();
+
+/// The item that it finds over its time ends while it stands there: it is over its time, or OK, and in that case nobody is killed for it.
+pub(crate) fn stopped_condemning() {
+    counts();
+    let gate = GATE.get_or_init(|| Shared::new(AtomicU32::new(0)).unwrap());
+    let limit = Duration::from_millis(5);
+    let late = |outcome: &Result<u32, TaskError>| *outcome == Err(TaskError::TimedOut);
+    let mut in_time = 0;
+    at_each(10, 1000, |at, way| {
+        forget();
+        gate.store(0, Ordering::Relaxed);
+        let pool = Pool::builder().workers(1).task_timeout(limit).build().unwrap();
+        let worker = worker_of(&pool, 0, 0);
+        let supervisor = parent_of(worker);
+        let tracee = Tracee::attach(supervisor);
+        let task = |&x: &u32| {
+            note(x);
+            while x == 0 && GATE.get().unwrap().load(Ordering::Relaxed) == 0 {
+                std::hint::spin_loop();
+            }
+            x + 100
+        };
+        let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
+        eventually("it is under way", || who_ran(0) == worker);
+        std::thread::sleep(2 * limit);
+        let done = way.go(&tracee, at, || job.ready());
+        gate.store(1, Ordering::Relaxed);
+        if done < at {
+            kill(&tracee);
+        } else {
+            // At rest, or waiting to be killed.
+            eventually("it has gone on", || !is_running(worker) || is_asleep_anywhere(worker));
+            tracee.release();
+        }
+        let each = outcomes(&job);
+        assert!((0..ITEMS).all(|item| counts()[item].load(Ordering::Relaxed) == 1), "{at}");
+        for (x, outcome) in each.iter().enumerate() {
+            assert!(late(outcome) || *outcome == Ok(x as u32 + 100), "{at}: {each:?}");
+        }
+        if done == at {
+            eventually("it has looked", || is_asleep_anywhere(supervisor));
+            // Whoever was killed does not run it.
+            let next = pool.batch().try_map(|&x: &u32| x + 100, &[7]).unwrap();
+            assert!(late(&next[0]) || next[0] == Ok(107), "{at}: {next:?}");
+            let late = each.iter().chain(&next).filter(|outcome| late(outcome)).count();
+            eventually("who was late is replaced", || pool.statistics().replaced >= late as u64);
+            assert_eq!(pool.statistics().replaced, late as u64, "{at}: nobody else is: {each:?}");
+            in_time += usize::from(each[0].is_ok());
+        }
+        done
+    });
+    assert!(in_time > 0, "no item ended before it was stopped: this shows nothing");
 }
 
 pub(crate) fn cancelling() {
