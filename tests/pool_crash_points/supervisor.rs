@@ -11,6 +11,9 @@ use super::tracee::{Tracee, is_asleep_anywhere};
 use super::way::at_each;
 use super::{INPUTS, ITEMS, counts, forget, kill, note, who_ran, worker_of};
 
+/// Unoptimised, a fork and its closing of descriptors are 200,000 instructions, most of them in loops.
+const STRIDE: usize = if cfg!(debug_assertions) { 1500 } else { 60 };
+
 /// What every item gets that is pending when the supervisor is killed.
 const LOST: Result<u8, TaskError> = Err(TaskError::Signaled(libc::SIGKILL));
 
@@ -79,7 +82,7 @@ fn outcomes<R: bytemuck::Pod>(job: &AsyncResult<[R]>) -> Vec<Result<R, TaskError
 
 pub(crate) fn burying() {
     counts();
-    at_each(60, 1000, |at, way| {
+    at_each(STRIDE, 1000, |at, way| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         let job = endless(&pool);
@@ -95,7 +98,7 @@ pub(crate) fn burying() {
 
 pub(crate) fn burying_cutter() {
     counts();
-    at_each(60, 1000, |at, way| {
+    at_each(STRIDE, 1000, |at, way| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         forget();
@@ -128,7 +131,7 @@ pub(crate) fn replacing() {
     const MOST: usize = 8;
     counts();
     let started = STARTED.get_or_init(|| Shared::slice_with(MOST, |_| AtomicU32::new(0)).unwrap());
-    at_each(60, 1000, |at, way| {
+    at_each(STRIDE, 1000, |at, way| {
         started.iter().for_each(|pid| pid.store(0, Ordering::Relaxed));
         let initializer = || {
             let own = std::process::id();
@@ -155,7 +158,7 @@ pub(crate) fn replacing() {
 pub(crate) fn condemning() {
     counts();
     let limit = Duration::from_millis(5);
-    at_each(120, 1000, |at, way| {
+    at_each(2 * STRIDE, 1000, |at, way| {
         let pool = Pool::builder().workers(2).task_timeout(limit).build().unwrap();
         let workers = workers_of(&pool);
         // Before they have any time to be over.
@@ -185,7 +188,7 @@ pub(crate) fn stopped_condemning() {
     let limit = Duration::from_millis(5);
     let late = |outcome: &Result<u32, TaskError>| *outcome == Err(TaskError::TimedOut);
     let mut in_time = 0;
-    at_each(10, 1000, |at, way| {
+    at_each(STRIDE / 6, 1000, |at, way| {
         forget();
         gate.store(0, Ordering::Relaxed);
         let pool = Pool::builder().workers(1).task_timeout(limit).build().unwrap();
@@ -233,7 +236,7 @@ pub(crate) fn stopped_condemning() {
 
 pub(crate) fn cancelling() {
     counts();
-    at_each(120, 1000, |at, way| {
+    at_each(2 * STRIDE, 1000, |at, way| {
         // The thread of an earlier trial may not be quite gone, and this one forks.
         eventually("there is one thread", || {
             std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
@@ -263,7 +266,7 @@ pub(crate) fn cancelling() {
 }
 
 pub(crate) fn closing() {
-    at_each(40, 500, |at, _| {
+    at_each(STRIDE, 500, |at, _| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         let tracee = Tracee::attach(parent_of(workers[0]));
@@ -280,7 +283,7 @@ pub(crate) fn closing() {
 
 pub(crate) fn terminating() {
     counts();
-    at_each(40, 500, |at, _| {
+    at_each(STRIDE, 500, |at, _| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         let job = endless(&pool);
