@@ -266,7 +266,7 @@ pub(crate) fn cancelling() {
 }
 
 pub(crate) fn closing() {
-    at_each(STRIDE, 500, |at, _| {
+    at_each(STRIDE / 6, 500, |at, _| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         let tracee = Tracee::attach(parent_of(workers[0]));
@@ -283,7 +283,7 @@ pub(crate) fn closing() {
 
 pub(crate) fn terminating() {
     counts();
-    at_each(STRIDE, 500, |at, _| {
+    at_each(STRIDE / 6, 500, |at, _| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         let job = endless(&pool);
