@@ -79,7 +79,7 @@ impl Actor {
 fn at_each(mut trial: impl FnMut(usize, &mut dyn FnMut(&Tracee) -> bool) -> bool) {
     let mut recorded = None;
     trial(0, &mut |tracee| {
-        recorded = Some(Path::record(tracee));
+        recorded = Some(Path::record(tracee, || true));
         false
     });
     let path = recorded.expect("the act has begun");
@@ -87,7 +87,7 @@ fn at_each(mut trial: impl FnMut(usize, &mut dyn FnMut(&Tracee) -> bool) -> bool
     let (mut trials, mut strays) = (0, 0);
     for at in (from..path.len() - 1).step_by(stride).chain([path.len() - 1]) {
         trials += 1;
-        if !trial(at, &mut |tracee| path.lead(tracee, at)) {
+        if !trial(at, &mut |tracee| path.lead(tracee, at, || true) == at) {
             strays += 1;
             trial(at, &mut |tracee| tracee.step(at) == at);
         }

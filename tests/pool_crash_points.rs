@@ -1,21 +1,26 @@
-//! The pool's processes killed, or stopped, before each instruction of what they do: stepped by ptrace.
+//! The pool's processes killed, or stopped, before each instruction of what they do, by ptrace.
 //!
-//! Every so many instructions by default; `FORQ_EVERY=5 FORQ_FROM=n cargo test --release --test pool_crash_points`, with n from 0 to 4, takes
-//! each one. (All in one run would take longer than the watchdog lets a case.)
+//! Every so many instructions by default; `FORQ_EVERY=1 cargo test --release --test pool_crash_points` takes each one.
 //! Linux on x86_64 and aarch64: where processes cannot be stepped, nothing is shown, and said so.
 
+#[path = "support/path.rs"]
+mod path;
 #[path = "pool_crash_points/supervisor.rs"]
 mod supervisor;
 mod support;
 #[path = "support/tracee.rs"]
 mod tracee;
+#[path = "pool_crash_points/way.rs"]
+mod way;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use forq::{AsyncResult, Pool, Shared, TaskError};
 use support::{eventually, is_asleep, is_stopped, progress, send};
 use tracee::{Tracee, every, first};
+use way::at_each;
 
 fn main() {
     support::run(&[
@@ -42,6 +47,10 @@ fn main() {
             "a_supervisor_killed_at_any_instruction_of_stopping_items_ends_what_is_pending",
             supervisor::condemning,
         ),
+        (
+            "a_supervisor_stopped_at_any_instruction_of_stopping_an_item_costs_no_other",
+            supervisor::stopped_condemning,
+        ),
         ("a_supervisor_killed_at_any_instruction_of_a_cancel_lets_it_return", supervisor::cancelling),
         ("a_supervisor_killed_at_any_instruction_of_a_close_lets_join_return", supervisor::closing),
         ("a_supervisor_killed_at_any_instruction_of_a_terminate_lets_join_return", supervisor::terminating),
@@ -51,6 +60,8 @@ fn main() {
 const ITEMS: usize = 6;
 /// Items of two chunks.
 const TWICE: usize = 2 * ITEMS;
+/// Items of a job whose memory is larger than that of the others.
+const BLANK: usize = 500;
 
 forq::shareable! {
     struct Counts {
@@ -102,26 +113,38 @@ fn task(&x: &u32) -> u32 {
 
 const INPUTS: [u32; ITEMS] = [0, 1, 2, 3, 4, 5];
 
-/// Kills the only worker before instruction 0, n, 2n .. of a job that `begin` hands out, and has `check` look at what came of it.
-fn kill_worker<J>(pool: &Pool, stride: usize, begin: impl Fn() -> J, check: impl Fn(J, usize)) {
-    let (mut at, mut before, mut kills) = (first(), 0, 0);
-    loop {
+/// Kills the only worker before instruction 0, n, 2n .. of a job that `begin` hands out, and has `check` look at what came of it. `items`: how
+/// many it has, if they are counted.
+fn kill_worker<J>(pool: &Pool, items: usize, begin: impl Fn() -> J, check: impl Fn(J, usize)) {
+    let (mut before, mut total) = (0, 0);
+    at_each(10, 1000, |at, way| {
         let worker = worker_of(pool, 0, before);
+        before = worker;
         forget();
         let tracee = Tracee::attach(worker);
         let job = begin();
-        let done = tracee.step(at);
+        let done = way.go(&tracee, at, || true);
         kill(&tracee);
         check(job, at);
-        progress();
-        kills += 1;
-        if done < at {
-            println!("     {kills} kills in {done} instructions");
-            assert!(done > 1000, "that is no job");
-            return;
+        if items > 0 {
+            total += items;
+            check_count(pool, total, at);
         }
-        (before, at) = (worker, at + stride);
-    }
+        done
+    });
+}
+
+/// Each item that has ended is counted once. (Not of streams: who takes a result may come before who counts it, and that one may die.)
+fn check_count(pool: &Pool, items: usize, at: usize) {
+    // Who counts them may come a little later than who sees the result.
+    eventually("all items are counted", || pool.statistics().items >= items as u64);
+    assert_eq!(pool.statistics().items, items as u64, "{at}: items are counted twice");
+}
+
+/// What came of a job, which ends whoever is killed.
+fn ended(job: &AsyncResult<[u32]>) -> Vec<Result<u32, TaskError>> {
+    eventually("the job has ended", || job.ready());
+    job.try_get().unwrap()
 }
 
 /// Each item ended once: at most one of them by the death of its worker.
@@ -145,8 +168,8 @@ fn worker_once() {
     counts();
     let pool = Pool::new(1).unwrap();
     let begin = || pool.batch().chunk_size(2).map_async(task, &INPUTS).unwrap();
-    kill_worker(&pool, every(40), begin, |job: AsyncResult<[u32]>, at| {
-        check_once(&job.try_get().unwrap(), 1, at);
+    kill_worker(&pool, ITEMS, begin, |job: AsyncResult<[u32]>, at| {
+        check_once(&ended(&job), 1, at);
     });
 }
 
@@ -154,7 +177,8 @@ fn worker_again() {
     counts();
     let pool = Pool::builder().workers(1).max_attempts(3).build().unwrap();
     let begin = || pool.batch().chunk_size(3).map_async(task, &INPUTS).unwrap();
-    kill_worker(&pool, every(40), begin, |job: AsyncResult<[u32]>, at| {
+    kill_worker(&pool, ITEMS, begin, |job: AsyncResult<[u32]>, at| {
+        eventually("the job has ended", || job.ready());
         assert_eq!(job.get().unwrap(), [100, 101, 102, 103, 104, 105], "{at}");
         let runs = counts()[..ITEMS].iter().map(|runs| runs.load(Ordering::Relaxed));
         assert!(runs.clone().all(|runs| runs >= 1) && runs.sum::<u32>() <= ITEMS as u32 + 1, "{at}");
@@ -166,7 +190,7 @@ fn stream() {
     let pool = Pool::new(1).unwrap();
     let stream = pool.stream(task, 4, false).unwrap();
     let begin = || INPUTS[..4].iter().for_each(|x| stream.put(x).unwrap());
-    kill_worker(&pool, every(40), begin, |(), at| {
+    kill_worker(&pool, 0, begin, |(), at| {
         let mut each = [Err(TaskError::Cancelled); 4];
         for _ in 0..4 {
             let (number, result) = stream.next().unwrap().unwrap();
@@ -181,7 +205,7 @@ fn retiring() {
     counts();
     // It leaves in the middle of the only chunk.
     let pool = Pool::builder().workers(1).max_tasks_per_worker(4).build().unwrap();
-    let (mut at, stride) = (first(), every(60));
+    let (mut at, stride) = (first(), every(20));
     let mut before = 0;
     loop {
         let worker = worker_of(&pool, 0, before);
@@ -193,6 +217,7 @@ fn retiring() {
             kill(&tracee);
         }
         check_once(&job.try_get().unwrap(), 1, at);
+        progress();
         if left {
             return;
         }
@@ -206,14 +231,14 @@ fn retiring() {
 fn stopped() {
     counts();
     let pool = Pool::new(2).unwrap();
-    let (mut at, stride) = (first(), every(40));
-    loop {
+    let mut killed = 0;
+    at_each(10, 1000, |at, way| {
         let (stepped, other) = (worker_of(&pool, 0, 0), worker_of(&pool, 1, 0));
         forget();
         send(other, libc::SIGSTOP);
         let tracee = Tracee::attach(stepped);
         let first = pool.batch().chunk_size(1).map_async(task, &INPUTS[..2]).unwrap();
-        let done = tracee.step(at);
+        let done = way.go(&tracee, at, || true);
         // While it stands there, slots and memory are used again and again by others.
         send(other, libc::SIGCONT);
         for round in 0..4u64 {
@@ -221,17 +246,13 @@ fn stopped() {
             let more = pool.batch().chunk_size(1).map(|x| x + 7, &[round, round + 1, round + 2]);
             assert_eq!(more.unwrap(), [round + 7, round + 8, round + 9], "{at}");
         }
-        let is_over = done < at;
-        let_go(tracee, is_over);
+        let_go(tracee, done < at);
+        killed += u64::from(done < at);
         check_once(&first.try_get().unwrap(), 0, at);
         assert_eq!(pool.map(|x| x + 1, &[1u8; 20]).unwrap(), [2; 20]);
-        if is_over {
-            assert!(done > 1000, "that is no job");
-            return;
-        }
-        assert_eq!(pool.statistics().replaced, 0);
-        at += stride;
-    }
+        assert!(pool.statistics().replaced <= killed);
+        done
+    });
 }
 
 /// Lets a stepped process go on; one that sleeps is ended: with a step pending it could not be let go, it might die of that.
@@ -254,58 +275,58 @@ fn stepped_and_stopped(pool: &Pool, before: u32) -> (u32, u32) {
 
 const TWO_CHUNKS: [u32; TWICE] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
-/// The first worker runs a chunk, and then another: stepped, it takes so long for an item that it cuts pieces off that one; since the other
-/// does not come, it takes them itself, and cuts them too.
+/// The first worker runs a chunk, and then another: items are long, so it cuts pieces off that one; since the other does not come, it takes
+/// them itself, and cuts them too.
 fn two_chunks(pool: &Pool) -> AsyncResult<[u32]> {
+    let task = |x: &u32| {
+        note(*x);
+        std::thread::sleep(Duration::from_micros(60));
+        x + 100
+    };
     pool.batch().chunk_size(ITEMS).map_async(task, &TWO_CHUNKS).unwrap()
 }
 
 fn cutting() {
     counts();
     let pool = Pool::new(2).unwrap();
-    let (mut at, mut before, stride) = (first(), 0, every(40));
-    loop {
+    let (mut before, mut total) = (0, 0);
+    at_each(10, 1000, |at, way| {
         let (stepped, other) = stepped_and_stopped(&pool, before);
+        before = stepped;
+        // What a job finds in its memory is a first item's number, nothing that fits.
+        assert_eq!(pool.batch().chunk_size(BLANK).map(|&x| x, &[0u64; BLANK]).unwrap(), [0; BLANK]);
         let tracee = Tracee::attach(stepped);
         let job = two_chunks(&pool);
-        let done = tracee.step(at);
+        // Not while it sleeps in an item.
+        let done = way.go(&tracee, at, || is_asleep(stepped));
         kill(&tracee);
         send(other, libc::SIGCONT);
-        check_once(&job.try_get().unwrap(), 1, at);
-        progress();
-        if done < at {
-            println!("     {} kills in {done} instructions", (at - first()) / stride + 1);
-            assert!(done > 1000, "that is no job");
-            return;
-        }
-        (before, at) = (stepped, at + stride);
-    }
+        check_once(&ended(&job), 1, at);
+        total += BLANK + TWICE;
+        check_count(&pool, total, at);
+        done
+    });
 }
 
 fn stopped_cutting() {
     counts();
     let pool = Pool::new(2).unwrap();
-    let (mut at, stride, mut shared) = (first(), every(40), 0);
-    loop {
+    let (mut killed, mut shared) = (0, 0);
+    at_each(10, 1000, |at, way| {
         let (stepped, other) = stepped_and_stopped(&pool, 0);
         let tracee = Tracee::attach(stepped);
         let job = two_chunks(&pool);
-        let done = tracee.step(at);
+        let done = way.go(&tracee, at, || is_asleep(stepped));
         send(other, libc::SIGCONT);
         eventually("the other has done what there is", || is_asleep(other));
         if who_ran(ITEMS) == stepped && who_ran(TWICE - 1) == other {
             shared += 1;
         }
-        let is_over = done < at;
-        let_go(tracee, is_over);
+        let_go(tracee, done < at);
+        killed += u64::from(done < at);
         check_once(&job.try_get().unwrap(), 0, at);
-        progress();
-        if is_over {
-            println!("     {} stops in {done} instructions", (at - first()) / stride + 1);
-            assert!(shared > 0, "no chunk was cut: this shows nothing");
-            return;
-        }
-        assert_eq!(pool.statistics().replaced, 0);
-        at += stride;
-    }
+        assert!(pool.statistics().replaced <= killed);
+        done
+    });
+    assert!(shared > 0, "no chunk was cut: this shows nothing");
 }

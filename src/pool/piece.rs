@@ -154,7 +154,9 @@ impl Shared {
         // SAFETY: by contract.
         let (words, cuts) = unsafe { (self.words(fields), self.cuts(fields)) };
         let Some(cut) = cuts.get(piece as usize) else { return false };
-        cut.store(at as u64, Ordering::Relaxed);
+        if !cfg!(forq_fault = "late_place") {
+            cut.store(at as u64, Ordering::Relaxed);
+        }
         // Before: who takes the piece says again that nothing is left.
         job.all_claimed.store(0, Ordering::Relaxed);
         let (unused, free) =
@@ -165,6 +167,9 @@ impl Shared {
         // Should we die here, the supervisor does the same.
         self.control().open.insert(index);
         self.announce_work(1);
+        if cfg!(forq_fault = "late_place") {
+            cut.store(at as u64, Ordering::Relaxed);
+        }
         true
     }
 

@@ -91,12 +91,16 @@ impl Dead<'_> {
         let shared = &self.plan.shared;
         let slot = shared.worker(self.index);
         // SAFETY: by contract. Whoever cuts pieces off this one is dead.
-        let chunk = unsafe { shared.items(self.job, self.fields, place.high()) };
+        let mut chunk = unsafe { shared.items(self.job, self.fields, place.high()) };
+        if cfg!(forq_fault = "uncut") && place.high() < self.fields.chunks {
+            chunk = self.fields.chunk(place.high());
+        }
         let seen = ChunkWord(word.load(Ordering::Acquire));
         let is_mine = seen.worker() == self.index && seen.is_of(self.generation);
         if seen.stage() == Stage::Done && is_mine {
             // Committed; whether it was still counted is made sure.
-            if slot.items.load(Ordering::Relaxed) as u32 == place.low() {
+            let is_counted = slot.items.load(Ordering::Relaxed) as u32 != place.low();
+            if !is_counted || cfg!(forq_fault = "counted_twice") {
                 slot.items.fetch_add((chunk.len() - seen.start() as usize) as u64, Ordering::Relaxed);
             }
             return;
@@ -108,7 +112,7 @@ impl Dead<'_> {
         }
         let item = ItemWord(slot.item.load(Ordering::Acquire));
         let on = (item.index() as usize).clamp(chunk.start, chunk.end);
-        if seen.is_claimed_by(self.index, self.generation) {
+        if seen.is_claimed_by(self.index, self.generation) && !cfg!(forq_fault = "no_give_back") {
             // SAFETY: by contract, and the chunk is nobody's now.
             let next = unsafe { self.after(seen, item, on, chunk.clone()) };
             if Shared::exchange(word, seen, next) {

@@ -184,8 +184,12 @@ impl Shared {
 
     /// The host's last word on a job: workers no longer take it up.
     pub(super) fn end_job(&self, index: usize, generation: u32) {
-        self.control().open.remove(index);
+        let missed = self.control().open.remove(index);
         self.job(index).generation.store(generation.wrapping_add(1), Ordering::Release);
+        if missed {
+            // As in `close_job`.
+            self.announce_work(usize::MAX);
+        }
     }
 
     /// Declares a job completed if all of it is done, and wakes who waits for it: true for who did.

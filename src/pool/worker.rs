@@ -302,9 +302,11 @@ pub(super) fn wait_to_be_killed() -> ! {
 #[inline]
 pub(super) fn leave(turn: &AtomicU64) {
     let seen = Turn(turn.load(Ordering::Relaxed));
+    // What is condemned stays so: the supervisor finds by it why the worker was killed.
     // AcqRel: either the supervisor sees that the item is over, or the worker that it is condemned.
-    let over = turn.compare_exchange(seen.0, seen.over().0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-    if !over || seen.is_condemned() {
+    let is_over = !seen.is_condemned()
+        && turn.compare_exchange(seen.0, seen.over().0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    if !is_over {
         wait_to_be_killed();
     }
 }

@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use forq::{AsyncResult, Error, Pool, Shared, TaskError};
 
-use super::support::{eventually, is_asleep, is_running, progress, send};
-use super::tracee::{Tracee, every, first};
+use super::support::{eventually, is_asleep, is_running, send};
+use super::tracee::{Tracee, is_asleep_anywhere};
+use super::way::at_each;
 use super::{INPUTS, ITEMS, counts, forget, kill, note, who_ran, worker_of};
+
+/// Unoptimised, a fork and its closing of descriptors are 200,000 instructions, most of them in loops.
+const STRIDE: usize = if cfg!(debug_assertions) { 1500 } else { 60 };
 
 /// What every item gets that is pending when the supervisor is killed.
 const LOST: Result<u8, TaskError> = Err(TaskError::Signaled(libc::SIGKILL));
@@ -47,30 +51,18 @@ fn is_replaced(pool: &Pool, workers: [u32; 2], dead: u32) -> bool {
     ![0, dead].contains(&(pool.worker_statistics(index).unwrap().pid as u32))
 }
 
-/// Calls `trial` with instruction 0, n, 2n .., which makes a pool, kills its supervisor there, and looks at what came of it. It says how many
-/// instructions the supervisor executed before: fewer, once it had done all it had to.
-fn at_each(stride: usize, least: usize, mut trial: impl FnMut(usize) -> usize) {
-    // Unoptimised, a fork and its closing of descriptors are 200,000 instructions.
-    let stride = if cfg!(debug_assertions) { 5 * stride } else { stride };
-    let (mut at, stride) = (first(), every(stride));
-    loop {
-        let done = trial(at);
-        progress();
-        if done < at {
-            println!("     {} kills in {done} instructions", (at - first()).div_ceil(stride) + 1);
-            assert!(done > least, "that is not what was to be stepped");
-            return;
-        }
-        at += stride;
-    }
-}
-
 /// What holds of every pool whose supervisor was killed: calls return, it can be freed, and nobody is left.
 fn check_broken(pool: Pool, processes: &[u32], at: usize) {
-    // Until it is known, items may still be taken, and be lost.
-    eventually("it is known", || match pool.apply(|x| x + 1, &1u8) {
+    // Until it is known, items may still be taken, and be lost. (Who asks is told at once; who sleeps, within 250 ms.)
+    eventually("it is known", || match pool.apply_async(|x| x + 1, &1u8) {
         Err(Error::ChildLost | Error::Closed) => true,
-        Ok(2) | Err(Error::Task { index: 0, error: TaskError::Signaled(libc::SIGKILL) }) => false,
+        Ok(item) => {
+            eventually("it has ended", || item.ready());
+            match item.get() {
+                Ok(2) | Err(Error::Task { index: 0, error: TaskError::Signaled(libc::SIGKILL) }) => false,
+                other => panic!("{at}: {other:?}"),
+            }
+        }
         other => panic!("{at}: {other:?}"),
     });
     let mut all = processes.to_vec();
@@ -90,13 +82,13 @@ fn outcomes<R: bytemuck::Pod>(job: &AsyncResult<[R]>) -> Vec<Result<R, TaskError
 
 pub(crate) fn burying() {
     counts();
-    at_each(300, 1000, |at| {
+    at_each(STRIDE, 1000, |at, way| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         let job = endless(&pool);
         let tracee = Tracee::attach(parent_of(workers[0]));
         end(workers[0]);
-        let done = tracee.step_until(at, || is_replaced(&pool, workers, workers[0]));
+        let done = way.go(&tracee, at, || is_replaced(&pool, workers, workers[0]));
         kill(&tracee);
         assert_eq!(outcomes(&job), [LOST; 2], "{at}");
         check_broken(pool, &workers, at);
@@ -106,7 +98,7 @@ pub(crate) fn burying() {
 
 pub(crate) fn burying_cutter() {
     counts();
-    at_each(300, 1000, |at| {
+    at_each(STRIDE, 1000, |at, way| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         forget();
@@ -123,7 +115,7 @@ pub(crate) fn burying_cutter() {
         assert!(workers.contains(&cutter) && who_ran(4) != cutter);
         let tracee = Tracee::attach(parent_of(cutter));
         end(cutter);
-        let done = tracee.step_until(at, || is_replaced(&pool, workers, cutter));
+        let done = way.go(&tracee, at, || is_replaced(&pool, workers, cutter));
         kill(&tracee);
         let lost = Err(TaskError::Signaled(libc::SIGKILL));
         assert_eq!(outcomes(&job), [Ok(100), lost, lost, lost, lost, lost], "{at}");
@@ -139,7 +131,7 @@ pub(crate) fn replacing() {
     const MOST: usize = 8;
     counts();
     let started = STARTED.get_or_init(|| Shared::slice_with(MOST, |_| AtomicU32::new(0)).unwrap());
-    at_each(300, 1000, |at| {
+    at_each(STRIDE, 1000, |at, way| {
         started.iter().for_each(|pid| pid.store(0, Ordering::Relaxed));
         let initializer = || {
             let own = std::process::id();
@@ -154,7 +146,7 @@ pub(crate) fn replacing() {
         let job = endless(&pool);
         let tracee = Tracee::attach(parent_of(workers[0]));
         end(workers[0]);
-        let done = tracee.step_until(at, || started[2].load(Ordering::Relaxed) != 0);
+        let done = way.go(&tracee, at, || started[2].load(Ordering::Relaxed) != 0);
         kill(&tracee);
         assert_eq!(outcomes(&job), [LOST; 2], "{at}");
         let all: Vec<u32> = started.iter().map(|pid| pid.load(Ordering::Relaxed)).collect();
@@ -165,15 +157,16 @@ pub(crate) fn replacing() {
 
 pub(crate) fn condemning() {
     counts();
-    let limit = Duration::from_millis(40);
-    at_each(700, 1000, |at| {
+    let limit = Duration::from_millis(5);
+    at_each(2 * STRIDE, 1000, |at, way| {
         let pool = Pool::builder().workers(2).task_timeout(limit).build().unwrap();
         let workers = workers_of(&pool);
-        let job = endless(&pool);
+        // Before they have any time to be over.
         let tracee = Tracee::attach(parent_of(workers[0]));
+        let job = endless(&pool);
         // It finds both over their time.
         std::thread::sleep(2 * limit);
-        let done = tracee.step_until(at, || job.ready());
+        let done = way.go(&tracee, at, || job.ready());
         kill(&tracee);
         let each = outcomes(&job);
         let may_be = |item: &Result<u8, TaskError>| *item == Err(TaskError::TimedOut) || *item == LOST;
@@ -186,9 +179,64 @@ pub(crate) fn condemning() {
     });
 }
 
+static GATE: OnceLock<Shared<AtomicU32>> = OnceLock::new();
+
+/// The item that it finds over its time ends while it stands there: it is over its time, or OK, and in that case nobody is killed for it.
+pub(crate) fn stopped_condemning() {
+    counts();
+    let gate = GATE.get_or_init(|| Shared::new(AtomicU32::new(0)).unwrap());
+    let limit = Duration::from_millis(5);
+    let late = |outcome: &Result<u32, TaskError>| *outcome == Err(TaskError::TimedOut);
+    let mut in_time = 0;
+    at_each(STRIDE / 6, 1000, |at, way| {
+        forget();
+        gate.store(0, Ordering::Relaxed);
+        let pool = Pool::builder().workers(1).task_timeout(limit).build().unwrap();
+        let worker = worker_of(&pool, 0, 0);
+        let supervisor = parent_of(worker);
+        let tracee = Tracee::attach(supervisor);
+        let task = |&x: &u32| {
+            note(x);
+            while x == 0 && GATE.get().unwrap().load(Ordering::Relaxed) == 0 {
+                std::hint::spin_loop();
+            }
+            x + 100
+        };
+        let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
+        eventually("it is under way", || who_ran(0) == worker);
+        std::thread::sleep(2 * limit);
+        let done = way.go(&tracee, at, || job.ready());
+        gate.store(1, Ordering::Relaxed);
+        if done < at {
+            kill(&tracee);
+        } else {
+            // At rest, or waiting to be killed.
+            eventually("it has gone on", || !is_running(worker) || is_asleep_anywhere(worker));
+            tracee.release();
+        }
+        let each = outcomes(&job);
+        assert!((0..ITEMS).all(|item| counts()[item].load(Ordering::Relaxed) == 1), "{at}");
+        for (x, outcome) in each.iter().enumerate() {
+            assert!(late(outcome) || *outcome == Ok(x as u32 + 100), "{at}: {each:?}");
+        }
+        if done == at {
+            eventually("it has looked", || is_asleep_anywhere(supervisor));
+            // Whoever was killed does not run it.
+            let next = pool.batch().try_map(|&x: &u32| x + 100, &[7]).unwrap();
+            assert!(late(&next[0]) || next[0] == Ok(107), "{at}: {next:?}");
+            let late = each.iter().chain(&next).filter(|outcome| late(outcome)).count();
+            eventually("who was late is replaced", || pool.statistics().replaced >= late as u64);
+            assert_eq!(pool.statistics().replaced, late as u64, "{at}: nobody else is: {each:?}");
+            in_time += usize::from(each[0].is_ok());
+        }
+        done
+    });
+    assert!(in_time > 0, "no item ended before it was stopped: this shows nothing");
+}
+
 pub(crate) fn cancelling() {
     counts();
-    at_each(700, 1000, |at| {
+    at_each(2 * STRIDE, 1000, |at, way| {
         // The thread of an earlier trial may not be quite gone, and this one forks.
         eventually("there is one thread", || {
             std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
@@ -205,7 +253,7 @@ pub(crate) fn cancelling() {
                 job.cancel()
             });
             eventually("it waits for the supervisor", || is_asleep(thread.load(Ordering::Relaxed)));
-            let done = tracee.step_until(at, || cancel.is_finished());
+            let done = way.go(&tracee, at, || cancel.is_finished());
             kill(&tracee);
             (done, cancel.join().unwrap())
         });
@@ -218,7 +266,7 @@ pub(crate) fn cancelling() {
 }
 
 pub(crate) fn closing() {
-    at_each(40, 500, |at| {
+    at_each(STRIDE / 6, 500, |at, _| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         let tracee = Tracee::attach(parent_of(workers[0]));
@@ -235,7 +283,7 @@ pub(crate) fn closing() {
 
 pub(crate) fn terminating() {
     counts();
-    at_each(40, 500, |at| {
+    at_each(STRIDE / 6, 500, |at, _| {
         let pool = Pool::new(2).unwrap();
         let workers = workers_of(&pool);
         let job = endless(&pool);

@@ -22,6 +22,9 @@ impl Tracee {
     /// Stops a process that sleeps.
     pub(crate) fn attach(pid: u32) -> Self {
         eventually("it sleeps", || is_asleep_anywhere(pid));
+        // Kept pending, for `stopped` to take.
+        // SAFETY: a valid set; the old one is not asked for.
+        unsafe { libc::sigprocmask(libc::SIG_BLOCK, &child_signals(), std::ptr::null_mut()) };
         let tracee = Self(pid as i32);
         tracee.request(libc::PTRACE_SEIZE);
         tracee.request(libc::PTRACE_INTERRUPT);
@@ -41,41 +44,40 @@ impl Tracee {
     }
 
     pub(crate) fn stopped(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+        let (signals, deadline) = (child_signals(), Instant::now() + patience);
         loop {
             let mut status = 0;
             // SAFETY: a place for the result.
-            match unsafe { libc::waitpid(self.0, &mut status, libc::__WALL | libc::WNOHANG) } {
-                0 if Instant::now() > deadline => return false,
-                0 => std::thread::yield_now(),
-                pid => {
-                    assert_eq!(pid, self.0);
-                    assert!(libc::WIFSTOPPED(status), "it ended: {status:#x}");
-                    return true;
-                }
+            let pid = unsafe { libc::waitpid(self.0, &mut status, libc::__WALL | libc::WNOHANG) };
+            if pid != 0 {
+                assert_eq!(pid, self.0);
+                assert!(libc::WIFSTOPPED(status), "it ended: {status:#x}");
+                return true;
             }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            // Asleep, not yielding: on a loaded machine who yields waits for everybody else.
+            // SAFETY: integers.
+            let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+            (time.tv_sec, time.tv_nsec) = (left.as_secs() as _, left.subsec_nanos() as _);
+            // SAFETY: the set and the time are valid; no information is asked for.
+            unsafe { libc::sigtimedwait(&signals, std::ptr::null_mut(), &time) };
         }
     }
 
     /// Executes so many instructions; how many it were until it fell asleep.
+    #[allow(dead_code, reason = "a part is for another test")]
     pub(crate) fn step(&self, count: usize) -> usize {
-        for done in 0..count {
-            self.request(libc::PTRACE_SINGLESTEP);
-            // It may only be waiting for a CPU.
-            while !self.stopped(Duration::from_millis(20)) {
-                if is_asleep_anywhere(self.0 as u32) {
-                    return done;
-                }
-            }
-        }
-        count
+        self.step_until(count, || true)
     }
 
     /// Executes so many instructions; how many it were until it slept, with all done that it was to do.
-    #[allow(dead_code, reason = "a part is for another test")]
     pub(crate) fn step_until(&self, count: usize, is_over: impl Fn() -> bool) -> usize {
         for done in 0..count {
             self.request(libc::PTRACE_SINGLESTEP);
+            // It may only be waiting for a CPU, or for what it has to do.
             while !self.stopped(Duration::from_millis(20)) {
                 if is_over() && is_asleep_anywhere(self.0 as u32) {
                     return done;
@@ -103,6 +105,16 @@ impl Tracee {
     /// Lets it go on. It must not be asleep.
     pub(crate) fn release(self) {
         self.request(libc::PTRACE_DETACH);
+    }
+}
+
+fn child_signals() -> libc::sigset_t {
+    // SAFETY: an initialised set of one signal.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        set
     }
 }
 
