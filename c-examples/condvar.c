@@ -66,7 +66,8 @@ int main(void) {
 
     forq_process victim, workers[4];
     must(forq_process_spawn(&victim, consume, buffer, NULL), "spawn");
-    while (forq_condvar_waiters(&buffer->not_empty) == 0) continue; /* there is nothing to take yet */
+    /* There is nothing to take yet. It counts as waiting before it gives the mutex up. */
+    while (forq_condvar_waiters(&buffer->not_empty) == 0 || forq_mutex_owner(&buffer->mutex) != 0) continue;
     must(forq_process_kill(&victim), "kill");
     must(forq_process_join(&victim, &(int){0}, FORQ_FOREVER), "join");
     must(forq_process_close(&victim), "close");

@@ -1357,7 +1357,8 @@ typedef struct forq_pool_options {
      */
     int64_t task_timeout_ns;
     /**
-     * Bytes of address space for inputs and results of jobs in flight, used as needed; 0: as much as the machine has memory.
+     * Bytes of address space for inputs and results of jobs in flight, used as needed; 0: as much as the machine has memory, but no
+     * more than a quarter of the address space that the process may have (RLIMIT_AS).
      */
     size_t arena_size;
     /**

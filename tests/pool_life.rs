@@ -22,6 +22,7 @@ fn main() {
         ("an_interrupt_ends_a_map_with_an_error_and_says_nothing", interrupt),
         ("what_is_copied_out_early_is_right_whatever_happens_later", early),
         ("a_map_takes_memory_for_its_arrays_and_little_more", memory),
+        ("a_limit_of_address_space_leaves_room_beside_the_arena", limited),
         ("byte_strings_may_be_fetched_later", bytes_later),
         ("fork_map_bytes_captures_anything", captured_bytes),
     ]);
@@ -250,6 +251,26 @@ fn memory() {
     let (taken, arrays) = (shared() - before, 16 * COUNT);
     assert!(taken >= arrays && taken <= arrays + arrays / 20, "{taken} bytes for {arrays}");
     assert!(outputs.iter().zip(&inputs).all(|(output, input)| *output == input + 1));
+}
+
+fn limited() {
+    // SAFETY: no pointers.
+    let (pages, page) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let machine = (pages * page) as u64;
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let used: u64 = statm.split(' ').next().unwrap().parse::<u64>().unwrap() * page as u64;
+    // An eighth of the memory would fit, with a little to spare.
+    let most = used + machine / 8 + machine / 64;
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: a valid limit, of this process.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    let pool = Pool::new(1).unwrap();
+    assert_eq!(pool.map(|x| x + 1, &[1u8, 2]).unwrap(), [2, 3]);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping, which nobody uses.
+    let beside =
+        unsafe { libc::mmap(std::ptr::null_mut(), machine as usize / 32, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(beside, libc::MAP_FAILED);
 }
 
 fn bytes_later() {

@@ -62,7 +62,8 @@ pub struct forq_pool_options {
     /// Nanoseconds that an item may run: then its worker is killed and replaced, the item TIMED_OUT and not tried again. 0: for
     /// ever; negative: -EINVAL.
     pub task_timeout_ns: i64,
-    /// Bytes of address space for inputs and results of jobs in flight, used as needed; 0: as much as the machine has memory.
+    /// Bytes of address space for inputs and results of jobs in flight, used as needed; 0: as much as the machine has memory, but no
+    /// more than a quarter of the address space that the process may have (RLIMIT_AS).
     pub arena_size: usize,
     /// Run by each worker before its first task; not 0: it cannot work. NULL: none.
     pub initializer: Option<unsafe extern "C" fn(argument: *mut c_void) -> c_int>,

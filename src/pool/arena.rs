@@ -28,12 +28,12 @@ impl Arena {
         Ok(Self { memory, present, end: 0, extents: Extents::new(size)? })
     }
 
-    /// As much address space as the machine has memory, or as much of that as is to be had.
+    /// As much address space as the machine has memory, but no more than a quarter of what the process may have: the rest of
+    /// the program needs some, too. Where that is not to be had, as much of it as is.
     pub(super) fn of_machine() -> Result<Self> {
         const LEAST: usize = 64 << 20;
-        // A quarter of the addresses, which on 32-bit machines is less than the memory may be.
-        const MOST: usize = 1 << (usize::BITS - 2);
-        let mut size = map::machine_memory().clamp(LEAST, MOST);
+        let most = map::address_space() / 4;
+        let mut size = map::machine_memory().min(most).max(LEAST);
         loop {
             match Self::new(size) {
                 Err(Error::OutOfMemory) if size / 2 >= LEAST => size /= 2,

@@ -68,7 +68,8 @@ impl<'a> PoolBuilder<'a> {
     }
 
     /// Bytes of address space for inputs and results of the jobs in flight, used as needed; 0: as much
-    /// as the machine has memory.
+    /// as the machine has memory, but no more than a quarter of the address space that the process may
+    /// have (`RLIMIT_AS`).
     pub fn arena_size(mut self, size: usize) -> Self {
         self.options.arena_size = size;
         self

@@ -105,14 +105,15 @@ impl Host {
         if workers > MAX_WORKERS {
             return Err(Error::InvalidArgument);
         }
-        let arena = match options.arena_size {
-            0 => Arena::of_machine()?,
-            size => Arena::new(size)?,
-        };
         let memory = Memory::new(workers)?;
         let flights = Mapping::private(PLACES)?;
         let place = Mapping::private(size_of::<Self>())?;
         let code = Code::now()?;
+        // After what has to be there: it may take what is left.
+        let arena = match options.arena_size {
+            0 => Arena::of_machine()?,
+            size => Arena::new(size)?,
+        };
         // SAFETY: both mappings go into the host, which outlives the view; the block is new and large enough.
         let shared = unsafe { Shared::new(&memory, arena.memory(), workers) };
         shared.control().label.0.write(workers);

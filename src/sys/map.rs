@@ -28,6 +28,15 @@ pub(crate) fn machine_memory() -> usize {
     usize::try_from(pages).unwrap_or(0).saturating_mul(page_size())
 }
 
+/// How much address space this process may have, in bytes.
+pub(crate) fn address_space() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is ours. It cannot fail; `errno` is left as it was.
+    let _ = errno::preserve(|| unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) });
+    // More than there are addresses, or no limit: all.
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
 /// Memory of this process, unmapped when dropped.
 #[derive(Debug)]
 pub(crate) struct Mapping {

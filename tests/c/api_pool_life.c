@@ -66,7 +66,7 @@ static int count_my_cpus(const void *input, void *output, const void *context) {
 static void a_thousand_cycles_of_create_submit_terminate_leave_nothing(void) {
     forq_pool_free(pool_of(1));
     int descriptors = counted("/proc/self/fd"), threads = counted("/proc/self/task");
-    for (int round = 0; round < 1000; round++) {
+    for (int round = 0; round < FEWER(1000); round++) {
         forq_pool *pool = pool_of(1 + (uint32_t)round % 2);
         forq_result *results[4];
         int count = round % 5 == 4 ? 4 : round % 5;

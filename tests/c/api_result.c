@@ -319,7 +319,7 @@ static int by_value(const void *a, const void *b) {
 
 static void workers_are_replaced_after_so_many_items(void) {
     const size_t chunks[] = {0, 1, 7, 500};
-    for (uint32_t most = 1; most <= 10; most += 3) {
+    for (uint32_t most = 1; most <= 10; most += EMULATED ? 9 : 3) {
         const forq_pool_options options = {.workers = 2, .max_tasks_per_worker = most};
         forq_pool *pool = pool_with(&options);
         for (int k = 0; k < 4; k++) {

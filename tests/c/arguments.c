@@ -13,7 +13,7 @@
 #define E(code) (-E##code)
 
 typedef struct {
-    enum { NONE, OBJECT, HANDLE, IN, OUT, FUNCTION, SIZE, TIME, DESCRIPTOR, VALUE } kind;
+    enum { NONE, OBJECT, HANDLE, IN, OUT, FUNCTION, SIZE, TIME, NUMBER64, DESCRIPTOR, VALUE } kind;
     /* HANDLE, DESCRIPTOR: where it is in the fixture. Pointers: itself. Others: the number. */
     uintptr_t value;
     int null_or_zero, max;
@@ -28,6 +28,7 @@ typedef struct {
 #define SIZE_OF(size, zero, max) {SIZE, size, zero, max}
 #define LIMIT(time) {TIME, (uintptr_t)(time), 0, 0}
 #define OPEN(descriptor) {DESCRIPTOR, (uintptr_t)&f.descriptor, E(INVAL), E(INVAL)}
+#define LONG(number, any) {NUMBER64, number, any, any}
 #define PLAIN(number) {VALUE, (uintptr_t)(number), 0, 0}
 
 typedef struct {
@@ -139,7 +140,7 @@ static void set_up(const char *function) {
     job = (forq_job){.fn = task, .inputs = bytes, .input_size = 8, .count = 4, .outputs = f.out, .output_size = 8};
     async_job = (forq_job){.fn = task, .inputs = bytes, .input_size = 8, .count = 4, .output_size = 8};
     stream_options = (forq_stream_options){.fn = task, .input_size = 8, .output_size = 8, .window = 4};
-    pool_options = (forq_pool_options){.workers = 1};
+    pool_options = (forq_pool_options){.workers = 1, .arena_size = EMULATED ? 1 << 20 : 0};
     if (is_one_of(function, "forq_pool") || is_one_of(function, "forq_result") || is_one_of(function, "forq_stream")) set_up_pool();
     if (is_one_of(function, "forq_process")) set_up_processes();
     IS(forq_mutex_lock(&f.held), 0);
@@ -217,16 +218,22 @@ static void tear_down(void) {
     forq_shared_free(f.mapped, 1 << 16);
 }
 
-static void frees_memory(void) { forq_shared_free((void *)f.out[0], 8); }
-static void frees_array(void) { forq_array_free((void *)f.out[0]); }
-static void frees_value(void) { forq_value_free((void *)f.out[0]); }
-static void frees_queue(void) { forq_queue_free((void *)f.out[0]); }
-static void frees_channel(void) { forq_channel_free((void *)f.out[0]); }
-static void frees_pool(void) { forq_pool_free((void *)f.out[0]); }
-static void frees_result(void) { forq_result_free((void *)f.out[0]); }
-static void frees_stream(void) { forq_stream_free((void *)f.out[0]); }
-static void frees_segment(void) { forq_segment_free((void *)f.out[0]); }
-static void frees_manager(void) { forq_manager_free((void *)f.out[0]); }
+/* What a good call put into the first output. */
+static void *made(void) {
+    void *handle;
+    memcpy(&handle, f.out, sizeof handle);
+    return handle;
+}
+static void frees_memory(void) { forq_shared_free(made(), 8); }
+static void frees_array(void) { forq_array_free(made()); }
+static void frees_value(void) { forq_value_free(made()); }
+static void frees_queue(void) { forq_queue_free(made()); }
+static void frees_channel(void) { forq_channel_free(made()); }
+static void frees_pool(void) { forq_pool_free(made()); }
+static void frees_result(void) { forq_result_free(made()); }
+static void frees_stream(void) { forq_stream_free(made()); }
+static void frees_segment(void) { forq_segment_free(made()); }
+static void frees_manager(void) { forq_manager_free(made()); }
 static void closes_ends(void) {
     forq_connection_close((void *)f.out);
     forq_connection_close((void *)(f.out + sizeof(forq_connection) / 8));
@@ -305,7 +312,7 @@ static const row rows[] = {
     FREES(forq_value_free),
     CALL(forq_value_get, GRIP(value), INTO(out, E(INVAL))),
     CALL(forq_value_set, GRIP(value), FROM(bytes, E(INVAL))),
-    CALL(forq_value_add_i64, GRIP(value), PLAIN(1), INTO(out, GOOD)),
+    CALL(forq_value_add_i64, GRIP(value), LONG(1, GOOD), INTO(out, GOOD)),
     {"forq_value_add_f64", (void (*)(void))add_f64, STATUS, 0, NULL, {GRIP(value), INTO(out, GOOD)}},
     TELLS(forq_value_data, GRIP(value)),
     TELLS(forq_value_mutex, GRIP(value)),
@@ -357,11 +364,11 @@ static const row rows[] = {
     GIVES(GOOD, forq_process_fd, PLACE(process)),
     CALL(forq_process_close, PLACE(ended)),
     MAKES(frees_pool, forq_pool_new, FROM(&pool_options, GOOD), INTO(out, E(INVAL))),
-    CALL(forq_pool_apply, GRIP(pool), CODE(task, E(INVAL)), FROM(bytes, E(INVAL)), SIZE_OF(8, GOOD, E(INVAL)), INTO(out, E(INVAL)), SIZE_OF(8, GOOD, E(INVAL)), LIMIT(SECOND)),
-    CALL(forq_pool_map, GRIP(pool), FROM(&job, E(INVAL)), LIMIT(SECOND)),
+    CALL(forq_pool_apply, GRIP(pool), CODE(task, E(INVAL)), FROM(bytes, E(INVAL)), SIZE_OF(8, GOOD, E(INVAL)), INTO(out, E(INVAL)), SIZE_OF(8, GOOD, E(INVAL)), LIMIT(FORQ_FOREVER)),
+    CALL(forq_pool_map, GRIP(pool), FROM(&job, E(INVAL)), LIMIT(FORQ_FOREVER)),
     CALL(forq_pool_close, GRIP(pool)),
     CALL(forq_pool_terminate, GRIP(pool)),
-    CALL(forq_pool_join, GRIP(closed), LIMIT(SECOND)),
+    CALL(forq_pool_join, GRIP(closed), LIMIT(FORQ_FOREVER)),
     CALL(forq_pool_stats, GRIP(pool), INTO(out, E(INVAL))),
     CALL(forq_pool_worker_stats, GRIP(pool), SIZE_OF(0, GOOD, E(RANGE)), INTO(out, E(INVAL))),
     CALL(forq_pool_set_name, GRIP(pool), FROM("name", GOOD)),
@@ -377,7 +384,7 @@ static const row rows[] = {
     MAKES(frees_stream, forq_pool_stream, GRIP(pool), FROM(&stream_options, E(INVAL)), INTO(out, E(INVAL))),
     CALL(forq_stream_put, GRIP(stream), FROM(bytes, E(INVAL)), LIMIT(0)),
     CALL(forq_stream_finish, GRIP(stream)),
-    CALL(forq_stream_next, GRIP(stream), INTO(out, GOOD), INTO(second, E(INVAL)), INTO(third, GOOD), LIMIT(SECOND)),
+    CALL(forq_stream_next, GRIP(stream), INTO(out, GOOD), INTO(second, E(INVAL)), INTO(third, GOOD), LIMIT(FORQ_FOREVER)),
     FREES(forq_stream_free),
     MAKES(frees_segment, forq_segment_create, FROM(new_name, E(INVAL)), SIZE_OF(1 << 16, E(INVAL), E(INVAL)), INTO(out, E(INVAL))),
     MAKES(frees_segment, forq_segment_open, FROM(name, E(INVAL)), INTO(out, E(INVAL))),
@@ -418,8 +425,8 @@ static const row rows[] = {
     CALL(forq_manager_dict, GRIP(manager), FROM("dict", E(INVAL)), INTO(out, E(INVAL))),
     CALL(forq_manager_list_new, GRIP(manager), INTO(out, E(INVAL))),
     CALL(forq_manager_dict_new, GRIP(manager), INTO(out, E(INVAL))),
-    GIVES(E(PROTO), forq_manager_list_of, GRIP(manager), SIZE_OF(12345, E(PROTO), E(PROTO)), INTO(out, E(INVAL))),
-    GIVES(E(PROTO), forq_manager_dict_of, GRIP(manager), SIZE_OF(12345, E(PROTO), E(PROTO)), INTO(out, E(INVAL))),
+    GIVES(E(PROTO), forq_manager_list_of, GRIP(manager), LONG(12345, E(PROTO)), INTO(out, E(INVAL))),
+    GIVES(E(PROTO), forq_manager_dict_of, GRIP(manager), LONG(12345, E(PROTO)), INTO(out, E(INVAL))),
     CALL(forq_manager_space, GRIP(manager), INTO(out, E(INVAL)), INTO(second, E(INVAL))),
 };
 #define ROWS (sizeof rows / sizeof *rows)
@@ -430,12 +437,21 @@ static size_t count_of(const row *r) {
     return count;
 }
 
-/* All parameters are words, in registers or on the stack: every function can be called as if it had eight. */
-static intptr_t call(const row *r, const uintptr_t a[8]) {
+/* All parameters are words, in registers or on the stack: every function can be called as if it had eight. Of 64 bits, where
+ * words have 32, they are two, the lower first, as i686 has them. */
+static int64_t call(const row *r, const uint64_t a[8]) {
     typedef int (*status_fn)(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
     typedef uintptr_t (*number_fn)(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
-    if (r->returns == STATUS) return ((status_fn)r->function)(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]);
-    return (intptr_t)((number_fn)r->function)(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]);
+    uintptr_t w[16] = {0};
+    size_t words = 0;
+    for (size_t i = 0; i < count_of(r); i++) {
+        bool wide = r->parameters[i].kind == TIME || r->parameters[i].kind == NUMBER64;
+        w[words++] = (uintptr_t)a[i];
+        if (wide && !WIDE) w[words++] = (uintptr_t)(a[i] >> 32);
+    }
+    CHECK(words <= 8);
+    if (r->returns == STATUS) return ((status_fn)r->function)(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]);
+    return (int64_t)((number_fn)r->function)(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]);
 }
 
 static bool untouched(const uint64_t place[64]) {
@@ -447,20 +463,22 @@ static bool untouched(const uint64_t place[64]) {
 static int faults, calls;
 
 /* Calls it well but for one argument (-1: none). */
-static void try(const row *r, int wrong, uintptr_t argument, int expected, const char *what) {
+static void try(const row *r, int wrong, uint64_t argument, int expected, const char *what) {
     set_up(r->name);
-    uintptr_t a[8] = {0};
+    uint64_t a[8] = {0};
     for (size_t i = 0; i < 8; i++) {
         const parameter *p = &r->parameters[i];
-        a[i] = p->kind == HANDLE ? *(uintptr_t *)p->value : p->kind == DESCRIPTOR ? (uintptr_t)*(int *)p->value : p->value;
+        a[i] = p->kind == HANDLE ? *(uintptr_t *)p->value : p->kind == DESCRIPTOR ? (uintptr_t)*(int *)p->value
+             : p->kind == TIME    ? (uint64_t)(intptr_t)p->value
+                                  : p->value;
         if ((int)i == wrong) a[i] = p->kind == OBJECT || p->kind == HANDLE ? (argument == 1 ? a[i] + 1 : argument) : argument;
     }
     static char message[128];
     snprintf(message, sizeof message, "%s, parameter %d %s", r->name, wrong, what);
     running = message;
-    alarm(60);
+    alarm(EMULATED ? 200 : 60);
     errno = 1234;
-    intptr_t got = call(r, a);
+    int64_t got = call(r, a);
     int errno_after = errno;
     calls++;
     if (expected == GOOD) expected = r->good;
@@ -498,11 +516,15 @@ static void try_all(const row *r) {
             try(r, wrong, SIZE_MAX, max, "SIZE_MAX");
             break;
         case TIME:
-            try(r, wrong, (uintptr_t)-2, E(INVAL), "-2");
-            try(r, wrong, (uintptr_t)INT64_MIN, E(INVAL), "INT64_MIN");
+            try(r, wrong, (uint64_t)-2, E(INVAL), "-2");
+            try(r, wrong, (uint64_t)INT64_MIN, E(INVAL), "INT64_MIN");
+            break;
+        case NUMBER64:
+            try(r, wrong, 0, null, "0");
+            try(r, wrong, UINT64_MAX, max, "UINT64_MAX");
             break;
         case DESCRIPTOR:
-            try(r, wrong, (uintptr_t)-1, null, "-1");
+            try(r, wrong, (uint64_t)-1, null, "-1");
             try(r, wrong, INT_MAX, max, "INT_MAX");
             break;
         case VALUE:
@@ -517,7 +539,7 @@ static void try_all(const row *r) {
         set_up("forq_pool");                                                                                                               \
         structure.field = wrong;                                                                                                           \
         running = #function " with " #field " " #wrong;                                                                                    \
-        alarm(60);                                                                                                                         \
+        alarm(EMULATED ? 200 : 60);                                                                                                                         \
         long got_ = function;                                                                                                              \
         calls++;                                                                                                                           \
         if (got_ != (expected)) fprintf(stderr, "%s: gave %ld, not " #expected "\n", running, got_), faults++;                            \
