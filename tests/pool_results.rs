@@ -198,7 +198,7 @@ fn descriptors() {
     assert_eq!(wait_any(&[&crashed.as_fd().unwrap()]).unwrap(), [0]);
     assert!(crashed.get().is_err());
     // Many at a time.
-    let many: Vec<_> = (0..300).map(|_| pool.apply_async(sleep, &1).unwrap()).collect();
+    let many: Vec<_> = (0..150).map(|_| pool.apply_async(sleep, &1).unwrap()).collect();
     let fds: Vec<_> = many.iter().map(|result| result.as_fd().unwrap()).collect();
     fds.iter().for_each(|fd| assert_eq!(wait_any(&[fd]).unwrap(), [0]));
     drop((many, crashed, pool));
