@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Far above what any program takes, and above its own watchdog: it only ends what hangs.
-const WATCHDOG: Duration = Duration::from_secs(120);
+const WATCHDOG: Duration = Duration::from_secs(300);
 /// How long what a program has started may still be there when it has ended.
 const ENDING: Duration = Duration::from_secs(5);
 

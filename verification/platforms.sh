@@ -15,7 +15,7 @@ i686() {
     step "i686: no lock is known to the kernel, deaths are found by looking"
     local target=i686-unknown-linux-gnu libc=/usr/i686-linux-gnu/lib
     CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER=i686-linux-gnu-gcc cargo clib --quiet --target $target --target-dir target/platforms
-    LIBRARY=target/platforms/$target/release/libforq.a LIMIT=120 RUN=
+    LIBRARY=target/platforms/$target/release/libforq.a LIMIT=300 RUN=
     COMPILE="i686-linux-gnu-gcc -O2 -Wl,--dynamic-linker=$libc/ld-linux.so.2 -Wl,-rpath,$libc"
     # arguments: its table is of calls with registers of 64 bits.
     without arguments | run_programs
@@ -27,7 +27,7 @@ aarch64() {
     local target=aarch64-unknown-linux-gnu
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         cargo clib --quiet --target $target --target-dir target/platforms --no-default-features -- --cfg forq_panic_handler
-    LIBRARY=target/platforms/$target/release/libforq.a LIMIT=240 RUN="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+    LIBRARY=target/platforms/$target/release/libforq.a LIMIT=300 RUN="qemu-aarch64 -L /usr/aarch64-linux-gnu"
     COMPILE="aarch64-linux-gnu-gcc -O2 -DEMULATED=1"
     # segment executes itself, which qemu-user cannot do; the others make thousands of calls or of processes, which take it minutes.
     without segment arguments no_malloc api_array api_pool api_pool_life api_result | run_programs
