@@ -30,6 +30,7 @@ fn main() {
         ("making_a_pool_beside_threads_is_refused", beside_threads),
         ("a_pool_at_rest_costs_nothing", at_rest),
         ("statistics_add_up", statistics),
+        ("who_sees_an_item_counted_sees_its_time", counted_with_time),
         ("an_initializer_runs_once_in_each_worker", initializer),
         ("memory_of_large_jobs_is_given_back", memory),
     ]);
@@ -311,6 +312,21 @@ fn statistics() {
     assert!(workers.iter().all(|worker| is_running(worker.pid as u32)));
     assert!(sum.busy_ns > 0 && sum.busy_ns <= 2 * sum.wall_ns);
     assert_eq!(pool.worker_statistics(2), None);
+}
+
+fn counted_with_time() {
+    let pool = Pool::new(1).unwrap();
+    let task = |_: &u8| std::thread::sleep(Duration::from_millis(1));
+    for round in 0..300 {
+        eventually("all are counted", || pool.statistics().items == round * 3);
+        let before = pool.statistics();
+        let job = pool.batch().chunk_size(1).map_async(task, &[0; 3]).unwrap();
+        while !job.ready() {
+            let now = pool.statistics();
+            let (items, busy_ns) = (now.items - before.items, now.busy_ns - before.busy_ns);
+            assert!(busy_ns >= items * 1_000_000, "{items} items in {busy_ns} ns");
+        }
+    }
 }
 
 fn initializer() {
