@@ -11,7 +11,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Far above what any program takes, and above its own watchdog: it only ends what hangs.
-const WATCHDOG: Duration = Duration::from_secs(120);
+const WATCHDOG: Duration = Duration::from_secs(300);
+/// How long what a program has started may still be there when it has ended.
+const ENDING: Duration = Duration::from_secs(5);
 
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
@@ -244,8 +246,14 @@ impl Bench {
             }
             std::thread::sleep(Duration::from_millis(5));
         };
+        // What was ending when it ended may take a moment, and be collected by another a moment later.
+        let ended = Instant::now();
         // SAFETY: no pointers. The group is the child's, made for it, and gone if this fails.
-        let left_behind = unsafe { libc::kill(-group, libc::SIGKILL) } == 0;
+        let is_there = |signal| unsafe { libc::kill(-group, signal) } == 0;
+        while status.is_some() && is_there(0) && ended.elapsed() < ENDING {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let left_behind = is_there(libc::SIGKILL);
         let why = match status {
             None => {
                 let _ = child.wait();

@@ -157,7 +157,7 @@ fn exact_matching() {
         }
     };
     let until = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < until && notifies.len() < RECORDS - 100 {
+    while (Instant::now() < until || notifies.len() <= 1000) && notifies.len() < RECORDS - 100 {
         let n = if random.below(20) == 0 { usize::MAX } else { 1 + random.below(4) as usize };
         notify(n, &mut notifies);
         if random.below(4) == 0 {
@@ -177,7 +177,6 @@ fn exact_matching() {
         std::thread::sleep(Duration::from_millis(1));
     }
     join_all(waiters);
-    assert!(notifies.len() > 1000, "only {} notifies", notifies.len());
     assert!(matched(&notifies, &mut waits), "somebody returned by another's notify");
 }
 
@@ -209,11 +208,12 @@ fn long_holder() {
     eventually("one returns", || room.returned() == 1);
     // One of two is left. The next notify goes to it; a late-comer must not have it, however long the one cannot return.
     let mut late = room.waiters(2);
-    for _ in 0..2 {
+    for returned in 2..=3 {
         let guard = room.mutex.lock().unwrap();
         room.condvar.notify_one();
         std::thread::sleep(Duration::from_millis(1000));
         drop(guard);
+        eventually("another one returns", || room.returned() == returned);
         settle();
     }
     assert_eq!(room.returned(), 3);
@@ -247,7 +247,6 @@ fn time_limits() {
 
 fn conditional_time_limit() {
     let room = Room::new();
-    let limit = Duration::from_millis(300);
     let mut nudger = Process::spawn(|| {
         loop {
             room.condvar.notify_all();
@@ -255,15 +254,21 @@ fn conditional_time_limit() {
         }
     })
     .unwrap();
-    let started = Instant::now();
-    let guard = room.mutex.lock().unwrap();
-    let mut looks = 0;
-    let condition = |value: &mut u64| {
-        looks += 1;
-        *value == 0
-    };
-    let (guard, result) = room.condvar.wait_timeout_while(guard, limit, condition).unwrap();
-    assert!(result.timed_out() && started.elapsed() >= limit && looks > 2);
+    let mut guard = room.mutex.lock().unwrap();
+    let (mut looks, mut limit) = (0, Duration::from_millis(300));
+    // Until it was notified in between: where the nudger does not run so often, that takes longer.
+    while looks <= 2 {
+        looks = 0;
+        let started = Instant::now();
+        let condition = |value: &mut u64| {
+            looks += 1;
+            *value == 0
+        };
+        let result;
+        (guard, result) = room.condvar.wait_timeout_while(guard, limit, condition).unwrap();
+        assert!(result.timed_out() && started.elapsed() >= limit);
+        limit *= 2;
+    }
     let (mut guard, result) = room.condvar.wait_timeout_while(guard, Duration::ZERO, |_| false).unwrap();
     assert!(!result.timed_out());
     *guard = 3;

@@ -38,7 +38,8 @@ fn main() {
     ]);
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any case lasts, on whatever machine.
+const PATIENCE: Duration = Duration::from_secs(1000);
 
 forq::shareable! {
     struct Table {
@@ -238,9 +239,8 @@ fn slow_consumer() {
     .unwrap();
     let producer = Process::spawn(|| while queue.put_timeout(1, PATIENCE).is_ok() {}).unwrap();
     eventually("it is full", || queue.len() == queue.capacity());
-    // On a loaded machine nobody may have run between two looks, once.
-    let stuck = (0..5).filter(|_| examine(&[producer.pid()]).unwrap().is_stuck()).count();
-    assert!(stuck <= 2, "{stuck} times of 5");
+    // On a loaded machine the consumer may not have run between two looks.
+    eventually("it is seen to go on", || !examine(&[producer.pid()]).unwrap().is_stuck());
     clear(vec![idle, consumer, producer]);
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use forq::{Error, ExitStatus, LockError, Mutex, Process, Shared};
-use support::{Random, eventually, is_running, send};
+use support::{Random, eventually, is_asleep, is_running, send};
 
 fn main() {
     support::run(&[
@@ -64,7 +64,7 @@ fn woken_by_death() {
     eventually("the child holds it", || mutex.owner() == Some(holder.pid()));
     let mut waiter =
         Process::spawn(|| i32::from(matches!(mutex.lock(), Err(LockError::OwnerDied(_))))).unwrap();
-    std::thread::sleep(Duration::from_millis(50));
+    eventually("the other waits", || is_asleep(waiter.pid()));
     holder.kill().unwrap();
     assert_eq!(waiter.join().unwrap(), ExitStatus::Exited(1));
     holder.join().unwrap();
@@ -184,6 +184,7 @@ fn stopped_holder() {
     })
     .unwrap();
     eventually("the child holds it", || mutex.owner() == Some(holder.pid()));
+    eventually("it is stopped", || support::is_stopped(holder.pid()));
     assert!(matches!(mutex.lock_timeout(Duration::from_millis(700)), Err(LockError::TimedOut)));
     holder.signal(libc::SIGCONT).unwrap();
     eventually("the holder is done", || {

@@ -1,12 +1,14 @@
 //! What the pool promises when tasks crash, workers are killed, and the host or the supervisor dies.
 
+#[path = "support/gate.rs"]
+mod gate;
 mod support;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use forq::{Error, ExitStatus, Mutex, Pool, Process, Shared, TaskError};
-use support::{Random, eventually, is_running, send};
+use support::{Random, eventually, has_begun, is_running, send};
 
 fn main() {
     support::run(&[
@@ -277,7 +279,7 @@ where
             while done.load(Ordering::Relaxed) == 0 {
                 std::thread::sleep(Duration::from_micros(200 + random.below(3000)));
                 let victim = pool.worker_statistics(random.below(workers as u64) as usize).unwrap().pid;
-                if victim != 0 {
+                if has_begun(victim) {
                     send(victim as u32, libc::SIGKILL);
                     kills += 1;
                 }
@@ -469,6 +471,7 @@ fn host_executes() {
 }
 
 fn supervisor_killed() {
+    gate::close();
     let pool = Pool::new(2).unwrap();
     let worker = pool.worker_statistics(0).unwrap().pid as u32;
     let supervisor = parent_of(worker);
@@ -479,14 +482,14 @@ fn supervisor_killed() {
             move || {
                 let task = |&x: &u32| {
                     if x >= 4 {
-                        std::thread::sleep(Duration::from_secs(1000));
+                        gate::pass();
                     }
                     x + 1
                 };
                 pool.batch().chunk_size(1).try_map(task, &inputs).unwrap()
             }
         });
-        std::thread::sleep(Duration::from_millis(50));
+        gate::wait_for(2);
         send(supervisor, libc::SIGKILL);
         let each = pending.join().unwrap();
         for (index, outcome) in each.iter().enumerate() {
@@ -523,6 +526,7 @@ fn not_replaceable() {
 fn interrupt() {
     for ignored in [false, true] {
         let family = Family::new();
+        gate::close();
         let mut host = Process::spawn(|| {
             // SAFETY: no pointers; a handler that is a constant.
             unsafe {
@@ -531,16 +535,17 @@ fn interrupt() {
             }
             let pool = Pool::builder().workers(3).ignore_interrupt(ignored).build().unwrap();
             family.note(&pool);
-            let outcome = pool
-                .batch()
-                .chunk_size(1)
-                .try_map(|_| std::thread::sleep(Duration::from_millis(20)), &[0u8; 100]);
+            let task = |&milliseconds: &u64| {
+                gate::come();
+                std::thread::sleep(Duration::from_millis(milliseconds));
+            };
+            let items = [if ignored { 20 } else { 1_000_000 }; 100];
+            let outcome = pool.batch().chunk_size(1).try_map(task, &items);
             let good = outcome.unwrap().iter().filter(|item| item.is_ok()).count();
             i32::from(good == 100)
         })
         .unwrap();
-        eventually("the pool is made", || family.is_noted());
-        std::thread::sleep(Duration::from_millis(50));
+        gate::wait_for(3);
         // SAFETY: the group of our own child.
         unsafe { libc::kill(-(host.pid() as i32), libc::SIGINT) };
         assert_eq!(host.join().unwrap(), ExitStatus::Exited(ignored.into()));
@@ -609,6 +614,7 @@ fn stop_and_go() {
             assert_eq!(pool.apply(|x| x + 1, &round).unwrap(), round + 1);
             let inputs = [round; 5];
             assert_eq!(pool.batch().chunk_size(1).map(|x| x * 2, &inputs).unwrap(), [round * 2; 5]);
+            support::progress();
         }
         done.store(1, Ordering::Relaxed);
     });

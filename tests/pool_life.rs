@@ -1,5 +1,7 @@
 //! A pool's life as users of Python's know it: beside threads, within itself, at its end; and results of any size.
 
+#[path = "support/gate.rs"]
+mod gate;
 mod support;
 
 use std::collections::HashMap;
@@ -34,30 +36,17 @@ fn default_size() {
     assert_eq!(pool.map(|x| x + 1, &[1u8, 2]).unwrap(), [2, 3]);
 }
 
-/// Opened by the host: tasks that find it closed wait. Shared by all processes of a case.
-static GATE: std::sync::OnceLock<Shared<AtomicU32>> = std::sync::OnceLock::new();
-
-fn close_gate() -> &'static AtomicU32 {
-    GATE.get_or_init(|| Shared::new(AtomicU32::new(0)).unwrap())
-}
-
-fn pass_gate() {
-    while GATE.get().unwrap().load(Ordering::Acquire) == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 fn inputs_are_copied() {
-    let gate = close_gate();
+    gate::close();
     let pool = Pool::new(1).unwrap();
     let mut inputs: Vec<u64> = (0..100_000).collect();
-    let first = pool.apply_async(|x| (pass_gate(), *x).1, &7u64).unwrap();
+    let first = pool.apply_async(|x| (gate::pass(), *x).1, &7u64).unwrap();
     let later = pool.map_async(|x| x * 2, &inputs).unwrap();
     let bytes = pool.map_bytes_async(10, |input| input.to_vec(), &[String::from("kept")]).unwrap();
     inputs.fill(0);
     drop(inputs);
     assert!(!later.ready() && !bytes.ready());
-    gate.store(1, Ordering::Release);
+    gate::open();
     assert_eq!(first.get(), Ok(7));
     assert!(later.get().unwrap().iter().zip(0..).all(|(double, x): (&u64, u64)| *double == 2 * x));
     assert_eq!(bytes.get().unwrap(), [b"kept"]);

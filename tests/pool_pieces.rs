@@ -82,7 +82,6 @@ fn shared() {
     for workers in [2, 4] {
         let pool = Pool::new(workers).unwrap();
         // The cluster is a part of one chunk in the middle.
-        forget();
         let task = |&x: &u32| {
             note(x);
             if (10_000..10_200).contains(&x) {
@@ -90,29 +89,33 @@ fn shared() {
             }
             x + 1
         };
-        let outputs = pool.batch().chunk_size(500).map(task, &inputs(COUNT)).unwrap();
-        assert!(outputs.iter().enumerate().all(|(x, &output)| output == x as u32 + 1));
-        assert!((0..COUNT).all(|x| ran(x) == 1));
-        let shares = shares(10_000..10_200);
-        println!("     {shares:?}");
-        assert_eq!(shares.len(), workers, "{shares:?}");
-        // Each about its part: half of that at least.
-        assert!(shares.iter().all(|&share| share >= 200 / workers / 2), "{shares:?}");
+        // Each about its part: half of that at least. On a loaded machine one may get to run too late for that, now and then.
+        eventually("all share it", || {
+            forget();
+            let outputs = pool.batch().chunk_size(500).map(task, &inputs(COUNT)).unwrap();
+            assert!(outputs.iter().enumerate().all(|(x, &output)| output == x as u32 + 1));
+            assert!((0..COUNT).all(|x| ran(x) == 1));
+            let shares = shares(10_000..10_200);
+            println!("     {shares:?}");
+            shares.len() == workers && shares.iter().all(|&share| share >= 200 / workers / 2)
+        });
     }
 }
 
 fn chosen_size() {
     runs();
-    forget();
     let pool = Pool::new(2).unwrap();
     // The last piece ends long after what it was cut from.
     let task = |&x: &u32| {
         note(x);
         nap(if x == 199 { 50_000 } else { 1000 });
     };
-    pool.batch().chunk_size(200).map(task, &inputs(200)).unwrap();
-    let shares = shares(0..200);
-    assert!(shares.len() == 2 && shares.iter().all(|&share| share >= 50), "{shares:?}");
+    eventually("both share it", || {
+        forget();
+        pool.batch().chunk_size(200).map(task, &inputs(200)).unwrap();
+        let shares = shares(0..200);
+        shares.len() == 2 && shares.iter().all(|&share| share >= 50)
+    });
 }
 
 fn not_shared() {
@@ -148,7 +151,7 @@ fn kill_during<R: Send>(pool: &Pool, seed: u64, pause: u64, work: impl FnOnce() 
             while done.load(Ordering::Relaxed) == 0 {
                 nap(random.below(pause));
                 let victim = pool.worker_statistics(random.below(3) as usize).unwrap().pid;
-                if victim != 0 {
+                if support::has_begun(victim) {
                     send(victim as u32, libc::SIGKILL);
                     kills += 1;
                 }
@@ -247,7 +250,6 @@ fn silence_workers() {
 
 fn failing() {
     runs();
-    forget();
     silence_workers();
     let pool = Pool::new(3).unwrap();
     let task = |&x: &u32| {
@@ -256,15 +258,18 @@ fn failing() {
         assert!(x % 3 != 1, "no");
         x + 1
     };
-    let each = pool.batch().chunk_size(400).try_map(task, &inputs(400)).unwrap();
-    for (x, outcome) in each.iter().enumerate() {
-        match outcome {
-            Ok(output) => assert!(*output == x as u32 + 1 && x % 3 != 1),
-            Err(error) => assert!(x % 3 == 1 && matches!(error, TaskError::Panicked(_)), "{x}: {error}"),
+    eventually("it was cut", || {
+        forget();
+        let each = pool.batch().chunk_size(400).try_map(task, &inputs(400)).unwrap();
+        for (x, outcome) in each.iter().enumerate() {
+            match outcome {
+                Ok(output) => assert!(*output == x as u32 + 1 && x % 3 != 1),
+                Err(error) => assert!(x % 3 == 1 && matches!(error, TaskError::Panicked(_)), "{x}: {error}"),
+            }
+            assert_eq!(ran(x), 1, "item {x}");
         }
-        assert_eq!(ran(x), 1, "item {x}");
-    }
-    assert!(shares(0..400).len() > 1, "nothing was cut: this shows nothing");
+        shares(0..400).len() > 1
+    });
 }
 
 fn failing_beside_deaths() {

@@ -1,5 +1,7 @@
 //! What streams promise: order, back-pressure, endless inputs, one result for each item whatever happens.
 
+#[path = "support/gate.rs"]
+mod gate;
 mod support;
 
 use std::cell::Cell;
@@ -55,12 +57,24 @@ fn lazily() {
 }
 
 fn unordered() {
+    gate::close();
     let pool = Pool::new(2).unwrap();
-    let started = Instant::now();
-    let mut results = pool.imap_unordered(sleep, [300, 1, 2], 3).unwrap();
-    assert_eq!(results.next(), Some(Ok(1)));
-    note_wake(started);
-    assert_eq!((results.next(), results.next(), results.next()), (Some(Ok(2)), Some(Ok(300)), None));
+    let task = |&x: &u64| {
+        if x == 300 {
+            gate::pass();
+        }
+        x
+    };
+    for _ in 0..5 {
+        gate::close();
+        let started = Instant::now();
+        let mut results = pool.imap_unordered(task, [300, 1, 2], 3).unwrap();
+        assert_eq!(results.next(), Some(Ok(1)));
+        note_wake(started);
+        assert_eq!(results.next(), Some(Ok(2)));
+        gate::open();
+        assert_eq!((results.next(), results.next()), (Some(Ok(300)), None));
+    }
     for window in [1, 3, 64] {
         let mut sorted: Vec<u64> =
             pool.imap_unordered(|x| x + 1, 0..3000, window).unwrap().map(Result::unwrap).collect();
@@ -88,21 +102,23 @@ fn window() {
         assert_eq!(stream.try_next(), Err(Error::WouldBlock));
     }
     (0..6).for_each(|x| stream.put(&x).unwrap());
-    std::thread::scope(|scope| {
-        let put = scope.spawn(|| {
-            stream.put(&6).unwrap();
-            Instant::now()
+    for x in 6..10 {
+        std::thread::scope(|scope| {
+            let put = scope.spawn(|| {
+                stream.put(&x).unwrap();
+                Instant::now()
+            });
+            std::thread::sleep(Duration::from_millis(30));
+            assert!(!put.is_finished());
+            let taken = Instant::now();
+            stream.next().unwrap();
+            assert!(put.join().unwrap() >= taken);
+            note_wake(taken);
         });
-        std::thread::sleep(Duration::from_millis(30));
-        assert!(!put.is_finished());
-        let taken = Instant::now();
-        stream.next().unwrap();
-        assert!(put.join().unwrap() >= taken);
-        note_wake(taken);
-    });
+    }
     stream.finish().unwrap();
     assert_eq!(stream.put(&0), Err(Error::Closed));
-    (1..7).for_each(|x| assert_eq!(stream.next().unwrap().unwrap().1, Ok(x + 1)));
+    (4..10).for_each(|x| assert_eq!(stream.next().unwrap().unwrap().1, Ok(x + 1)));
     assert_eq!((stream.next(), stream.try_next()), (Ok(None), Ok(None)));
 }
 
@@ -220,18 +236,18 @@ fn killed_workers() {
         let done = AtomicU32::new(0);
         let kills = AtomicU32::new(0);
         let lost = std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let killer = scope.spawn(|| {
                 let mut random = Random(7);
                 while done.load(Ordering::Relaxed) == 0 {
                     std::thread::sleep(Duration::from_micros(200 + random.below(2000)));
                     let victim = pool.worker_statistics(random.below(3) as usize).unwrap().pid;
-                    if victim != 0 {
+                    if support::has_begun(victim) {
                         send(victim as u32, libc::SIGKILL);
                         kills.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             });
-            scope.spawn(|| {
+            let putter = scope.spawn(|| {
                 (0..20_000u64).for_each(|x| stream.put(&x).unwrap());
                 stream.finish().unwrap();
             });
@@ -247,6 +263,9 @@ fn killed_workers() {
             }
             done.store(1, Ordering::Relaxed);
             assert!(seen.iter().all(|&seen| seen));
+            // Joined, not only over: the next pool is made by a process with one thread.
+            killer.join().unwrap();
+            putter.join().unwrap();
             lost
         });
         let kills = kills.load(Ordering::Relaxed);

@@ -404,11 +404,14 @@ fn storm() {
         children[victim].join().unwrap();
         let before: Vec<_> = storm.progress.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         let moved = || (0..4).any(|other| storm.progress[other].load(Ordering::Relaxed) != before[other]);
-        // At most one permit died with it. If there is none left, nobody moves: it is replaced.
+        // At most one permit died with it. If there is none left, all sleep and nobody moves: it is replaced. (Asleep twice: who was between the
+        // two, with a permit, has moved.)
+        let all_sleep =
+            || (0..4).filter(|&other| other != victim).all(|other| is_asleep(children[other].pid()));
         let started = Instant::now();
         while !moved() {
-            if started.elapsed() > Duration::from_millis(20) && storm.permits.value() == 0 && !moved() {
-                let _ = storm.permits.release(1);
+            if all_sleep() && storm.permits.value() == 0 && all_sleep() && !moved() {
+                storm.permits.release(1).unwrap();
             }
             assert!(
                 started.elapsed() < Duration::from_secs(30),

@@ -15,7 +15,7 @@ i686() {
     step "i686: no lock is known to the kernel, deaths are found by looking"
     local target=i686-unknown-linux-gnu libc=/usr/i686-linux-gnu/lib
     CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER=i686-linux-gnu-gcc cargo clib --quiet --target $target --target-dir target/platforms
-    LIBRARY=target/platforms/$target/release/libforq.a LIMIT=120 RUN=
+    LIBRARY=target/platforms/$target/release/libforq.a LIMIT=300 RUN=
     COMPILE="i686-linux-gnu-gcc -O2 -Wl,--dynamic-linker=$libc/ld-linux.so.2 -Wl,-rpath,$libc"
     all_programs | run_programs
     looked

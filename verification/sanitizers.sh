@@ -24,7 +24,7 @@ c_programs() {
     with_address cargo clib --quiet
     # Signals that a task dies of are its own business.
     export ASAN_OPTIONS=handle_segv=0:handle_abort=0 UBSAN_OPTIONS=print_stacktrace=1
-    LIBRARY=$built/hostile/$target/release/libforq.a LIMIT=120 RUN=
+    LIBRARY=$built/hostile/$target/release/libforq.a LIMIT=300 RUN=
     COMPILE="clang -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
     # no_malloc replaces malloc, as the sanitizer does.
     without no_malloc | run_programs

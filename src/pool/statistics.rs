@@ -127,10 +127,12 @@ impl Host {
 
     pub(crate) fn worker_statistics(&self, index: usize) -> Option<WorkerStatistics> {
         let slot = self.shared.slots()[..self.shared.workers].get(index)?;
+        // Before their time: pairs with the worker's store.
+        let items = slot.items.load(Ordering::Acquire);
         let busy_ns = slot.busy_ns.load(Ordering::Relaxed);
         Some(WorkerStatistics {
             pid: slot.pid.load(Ordering::Relaxed) as i32,
-            items: slot.items.load(Ordering::Relaxed),
+            items,
             crashes: slot.crashes.load(Ordering::Relaxed),
             busy_ns,
             idle_ns: self.age().saturating_sub(busy_ns),

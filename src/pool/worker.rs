@@ -134,12 +134,13 @@ fn serve_job(context: &Context<'_>, index: usize) -> bool {
         any = true;
         // SAFETY: as above, and the chunk is claimed.
         let items = unsafe { run_chunk(context, served, chunk, word, since) };
-        // After the commit: a death in between leaves items uncounted, never counted twice.
-        me.items.store(me.items.load(Ordering::Relaxed) + items, Ordering::Relaxed);
         context.allowance.set(context.allowance.get().saturating_sub(items));
         let now = clock::now();
         me.busy_ns.store(me.busy_ns.load(Ordering::Relaxed) + now.saturating_sub(since), Ordering::Relaxed);
         since = now;
+        // After the commit: a death in between leaves items uncounted, never counted twice. Pairs with the load in
+        // `worker_statistics`: who sees them counted sees their time.
+        me.items.store(me.items.load(Ordering::Relaxed) + items, Ordering::Release);
         if fields.is_stream() {
             job.completed.fetch_add(1, Ordering::SeqCst);
             job.wake();

@@ -256,8 +256,9 @@ static int be_interrupted(void *unused) {
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
     RETURNS(forq_mutex_lock(&shared->m), 0);
     shared->came = 1;
-    RETURNS(forq_condvar_wait(&shared->c, &shared->m, 200 * MILLISECOND), -ETIMEDOUT);
-    CHECK(shared->told > 0);
+    /* On a loaded machine the first may come later. */
+    do RETURNS(forq_condvar_wait(&shared->c, &shared->m, 200 * MILLISECOND), -ETIMEDOUT);
+    while (shared->told == 0);
     RETURNS(forq_set_interruptible(1), 0);
     RETURNS(forq_condvar_wait(&shared->c, &shared->m, FORQ_FOREVER), -EINTR);
     RETURNS(forq_mutex_owner(&shared->m), thread_id());

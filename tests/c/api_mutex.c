@@ -28,12 +28,12 @@ static void fresh(void) {
     shared = shared_memory(sizeof *shared);
 }
 
-/* A child that holds the mutex until it is killed, or, after `stage` became 2, lets go. */
+/* A child that holds the mutex until it is killed, or, after `stage` became 2 and its parent waits, lets go. */
 static int hold(void *unused) {
     (void)unused;
     RETURNS(forq_mutex_lock(&shared->m), 0);
     shared->stage = 1;
-    WAIT_UNTIL(shared->stage == 2);
+    WAIT_UNTIL(shared->stage == 2 && is_asleep(getppid()));
     pause_ns(50 * MILLISECOND);
     shared->taken = 1;
     RETURNS(forq_mutex_unlock(&shared->m), 0);
@@ -203,7 +203,7 @@ static void statistics_can_be_read_while_the_mutex_is_in_use(void) {
     pid_t pids[3];
     for (int i = 0; i < 3; i++) pids[i] = in_child(take_until_told, NULL);
     uint64_t before[6] = {0}, now[6];
-    for (int64_t end = now_ns() + 300 * MILLISECOND; now_ns() < end;) {
+    for (int64_t end = now_ns() + 300 * MILLISECOND; now_ns() < end || before[0] == 0;) {
         forq_mutex_statistics stats = stats_of(&shared->m);
         memcpy(now, &stats, sizeof now);
         for (int i = 0; i < 6; i++) CHECK(now[i] >= before[i]);
@@ -259,10 +259,12 @@ static void signals_do_not_end_a_wait(void) {
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
     pid_t pid = holder();
     pid_t sender = in_child(send_signals, NULL);
-    int64_t start = now_ns();
-    RETURNS(forq_mutex_timedlock(&shared->m, 200 * MILLISECOND), -ETIMEDOUT);
-    CHECK(now_ns() - start >= 200 * MILLISECOND);
-    CHECK(handled > 0);
+    /* On a loaded machine the first may come later. */
+    do {
+        int64_t start = now_ns();
+        RETURNS(forq_mutex_timedlock(&shared->m, 200 * MILLISECOND), -ETIMEDOUT);
+        CHECK(now_ns() - start >= 200 * MILLISECOND);
+    } while (handled == 0);
     shared->stage = 2;
     RETURNS(forq_mutex_lock(&shared->m), 0);
     shared->told = 1;

@@ -230,6 +230,11 @@ static void do_nothing(int signal) {
     (void)signal;
 }
 
+static int tell_and_sleep(const void *input, void *output, const void *context) {
+    shared->started = 1;
+    return sleep_for(input, output, context);
+}
+
 /* All that its processes print goes into a file. */
 static int map_until_interrupted(void *said) {
     CHECK(setpgid(0, 0) == 0);
@@ -246,8 +251,7 @@ static int map_until_interrupted(void *said) {
     for (int i = 0; i < 20; i++) times[i] = 1000 * SECOND;
     forq_task_status statuses[20];
     const forq_job job = {
-        .fn = sleep_for, .inputs = times, .input_size = sizeof times[0], .count = 20, .statuses = statuses};
-    shared->started = 1;
+        .fn = tell_and_sleep, .inputs = times, .input_size = sizeof times[0], .count = 20, .statuses = statuses};
     RETURNS(forq_pool_map(pool, &job, FORQ_FOREVER), -ECHILD);
     for (int i = 0; i < 20; i++) IS(statuses[i].kind, FORQ_TASK_CANCELLED);
     for (int worker = 0; worker < 3; worker++) CHECK(kill(shared->pids[worker], 0) != 0 && errno == ESRCH);
@@ -261,7 +265,6 @@ static void an_interrupt_ends_a_map_and_says_nothing(void) {
     shared->started = 0;
     pid_t host = in_child(map_until_interrupted, &said);
     WAIT_UNTIL(shared->started == 1);
-    pause_ns(50 * MILLISECOND);
     CHECK(kill(-host, SIGINT) == 0);
     int code = ended_with(host);
     char text[512] = "";

@@ -143,10 +143,12 @@ static void a_thread_may_ask_to_be_interrupted(void) {
 
     /* Not asked for: never told. */
     const forq_job stuck = {.fn = stuck_task, .count = 1};
+    WAIT_UNTIL(handled > 0);
+    handled = 0;
     RETURNS(forq_mutex_timedlock(m, 40 * MILLISECOND), -ETIMEDOUT);
     RETURNS(forq_process_join(&child, IGNORED, 40 * MILLISECOND), -ETIMEDOUT);
-    RETURNS(forq_pool_map(pool, &stuck, 40 * MILLISECOND), -ETIMEDOUT);
-    CHECK(handled > 0);
+    do RETURNS(forq_pool_map(pool, &stuck, 40 * MILLISECOND), -ETIMEDOUT);
+    while (handled == 0);
 
     RETURNS(forq_set_interruptible(1), 0);
     for (int i = 0; i < 5; i++) {

@@ -9,7 +9,7 @@ use forq::{AsyncResult, Error, Pool, Shared, TaskError};
 use super::support::{eventually, is_asleep, is_running, send};
 use super::tracee::{Tracee, is_asleep_anywhere};
 use super::way::at_each;
-use super::{INPUTS, ITEMS, counts, forget, kill, note, who_ran, worker_of};
+use super::{INPUTS, ITEMS, TWICE, counts, forget, kill, note, who_ran, worker_of};
 
 /// Unoptimised, a fork and its closing of descriptors are 200,000 instructions, most of them in loops.
 const STRIDE: usize = if cfg!(debug_assertions) { 1500 } else { 60 };
@@ -96,6 +96,13 @@ pub(crate) fn burying() {
     });
 }
 
+/// Noted as an item: that the first may end, so that the rest is cut.
+const CUT: u32 = TWICE as u32 - 1;
+
+fn is_cutting() -> bool {
+    who_ran(CUT as usize) != 0
+}
+
 pub(crate) fn burying_cutter() {
     counts();
     at_each(STRIDE, 1000, |at, way| {
@@ -104,11 +111,17 @@ pub(crate) fn burying_cutter() {
         forget();
         let task = |&x: &u32| {
             note(x);
-            // The first is done when the other worker has gone to sleep long ago; the others never.
-            std::thread::sleep(Duration::from_millis(if x == 0 { 3 } else { 1_000_000 }));
+            // The first is done when the other worker has gone to sleep; the others never.
+            while x > 0 || !is_cutting() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             x + 100
         };
         let job = pool.batch().chunk_size(ITEMS).map_async(task, &INPUTS).unwrap();
+        eventually("the first runs", || who_ran(0) != 0);
+        let idle = workers[usize::from(workers[0] == who_ran(0))];
+        eventually("the other sleeps", || is_asleep(idle));
+        note(CUT);
         // The second half of what is left after the first item.
         eventually("it has been cut", || who_ran(1) != 0 && who_ran(4) != 0);
         let cutter = who_ran(1);

@@ -156,7 +156,8 @@ pub(super) fn killed_creators() {
             }
         };
         object(&segment, "x");
-        assert!(started.elapsed() < Duration::from_secs(1));
+        // Nobody waits for a creator that is dead.
+        assert!(started.elapsed() < Duration::from_secs(30), "killed at call {n}");
         Segment::unlink(&name.0).unwrap();
         if ended {
             break;

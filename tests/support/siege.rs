@@ -71,7 +71,10 @@ pub(crate) fn besiege(
     let end = Instant::now() + Duration::from_millis(1000 * seconds / 3);
     let mut seen = [(u64::MAX, Instant::now()); USERS];
     let mut kills = 0;
-    while Instant::now() < end {
+    let counts = || (watch.good.load(Ordering::Relaxed), watch.failed.load(Ordering::Relaxed));
+    // On a loaded machine until enough was called; for no longer than a case may take.
+    let enough = || counts().0 > 100 && counts().1 > 100;
+    while Instant::now() < end || !enough() {
         std::thread::sleep(Duration::from_millis(1 + random.below(10)));
         for (index, seen) in seen.iter_mut().enumerate() {
             let progress = watch.progress[index].load(Ordering::Relaxed);
@@ -97,7 +100,6 @@ pub(crate) fn besiege(
         assert_eq!(process.join_timeout(STALL).unwrap(), ExitStatus::Exited(0));
     }
     assert_eq!(panics.load(Ordering::Relaxed), 0, "a user panicked");
-    let (good, failed) = (watch.good.load(Ordering::Relaxed), watch.failed.load(Ordering::Relaxed));
-    assert!(good > 100 && failed > 100, "{good} calls went well, {failed} failed");
+    let (good, failed) = counts();
     println!("     {good} calls went well, {failed} failed, {kills} kills");
 }
