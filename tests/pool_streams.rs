@@ -236,7 +236,7 @@ fn killed_workers() {
         let done = AtomicU32::new(0);
         let kills = AtomicU32::new(0);
         let lost = std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let killer = scope.spawn(|| {
                 let mut random = Random(7);
                 while done.load(Ordering::Relaxed) == 0 {
                     std::thread::sleep(Duration::from_micros(200 + random.below(2000)));
@@ -247,7 +247,7 @@ fn killed_workers() {
                     }
                 }
             });
-            scope.spawn(|| {
+            let putter = scope.spawn(|| {
                 (0..20_000u64).for_each(|x| stream.put(&x).unwrap());
                 stream.finish().unwrap();
             });
@@ -263,6 +263,8 @@ fn killed_workers() {
             }
             done.store(1, Ordering::Relaxed);
             assert!(seen.iter().all(|&seen| seen));
+            // Joined, not only over: the next pool is made by a process with one thread.
+            [killer, putter].into_iter().for_each(|thread| thread.join().unwrap());
             lost
         });
         let kills = kills.load(Ordering::Relaxed);
