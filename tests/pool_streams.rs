@@ -264,8 +264,7 @@ fn killed_workers() {
             done.store(1, Ordering::Relaxed);
             assert!(seen.iter().all(|&seen| seen));
             // Joined, not only over: the next pool is made by a process with one thread.
-            killer.join().unwrap();
-            putter.join().unwrap();
+            [killer, putter].into_iter().for_each(|thread| thread.join().unwrap());
             lost
         });
         let kills = kills.load(Ordering::Relaxed);
