@@ -337,3 +337,42 @@ fn slices_are_ranges() {
         assert_eq!(list.slice(from..to).unwrap_err(), Error::OutOfRange);
     }
 }
+
+#[test]
+fn sizes_that_nothing_can_have_are_told_to_nobody() {
+    let mut changed = 0;
+    let mut at = 4096;
+    loop {
+        let manager = Manager::new(1 << 16).unwrap();
+        let (list, dict) =
+            (manager.list::<[u8]>("list").unwrap(), manager.dict::<[u8], [u8]>("dict").unwrap());
+        for size in [0, 20, 300] {
+            list.push(&vec![1; size]).unwrap();
+            dict.set(&[size as u8; 3], &vec![1; size]).unwrap();
+        }
+        let (start, size) = manager.__memory();
+        if at >= size {
+            break;
+        }
+        // A lock's owner would be waited for.
+        let is_lock = manager.__locks().unwrap().iter().any(|&lock| (lock..lock + 128).contains(&at));
+        // SAFETY: a word of the memory, which nobody else uses.
+        let word = unsafe { start.add(at).cast::<u64>().as_mut() };
+        if *word != 0 && !is_lock {
+            // Much more than a machine has.
+            *word = word.wrapping_add(1 << 46);
+            changed += 1;
+            for index in 0..3 {
+                let _ = list.get(index);
+            }
+            for size in [0, 20, 300u16] {
+                let _ = dict.get(&[size as u8; 3]);
+            }
+            let _ = dict.iter().take(100).try_for_each(|entry| entry.map(drop));
+            let _ = list.slice(..);
+            let _ = list.pop();
+        }
+        at += 8;
+    }
+    assert!(changed > 30);
+}

@@ -38,6 +38,8 @@ for fault in no_pending late_pending no_will channel:no_will two_steps early_cla
     # The rows that come to it, where it is late in the table; and the build.
     rows="" bound=$long
     case $fault in
+        no_will) rows=semaphore ;;
+        two_steps) rows=event ;;
         channel:* | early_commit | no_accept) rows="channel of" ;;
         early_claim) rows=condvar ;;
         no_heir) rows=condvar bound= ;;

@@ -65,7 +65,8 @@ impl Shard {
         let seen = self.look(core, prefix, hash, key)?;
         let mut copy = MaybeUninit::<[u64; LONGEST / 8]>::uninit();
         let copied = seen.map_or(0, |(_, size)| if size <= capacity { size } else { 0 });
-        if copied > LONGEST {
+        let is_beyond = |(at, size)| copied == 0 && !core.space.holds(at, size as u64);
+        if copied > LONGEST || seen.is_some_and(is_beyond) {
             return None;
         }
         if let Some((at, _)) = seen {

@@ -112,13 +112,9 @@ impl<'a> OpenList<'a> {
     /// # Safety
     /// `into` must have room for `capacity` bytes, outside of the manager's memory.
     pub(super) unsafe fn load(&self, item: u64, into: *mut u8, capacity: usize) -> Result<usize> {
-        let size = usize::try_from(self.core.space.read(item.checked_add(SIZE).ok_or(DAMAGED)?)?)
-            .map_err(|_| DAMAGED)?;
-        if size <= capacity {
-            // SAFETY: by contract.
-            unsafe { self.core.space.load(item.wrapping_add(BYTES), into, size)? };
-        }
-        Ok(size)
+        let size = self.core.space.read(item.checked_add(SIZE).ok_or(DAMAGED)?)?;
+        // SAFETY: by contract.
+        unsafe { self.core.space.load_fitting(item.wrapping_add(BYTES), size, into, capacity) }
     }
 
     /// An item that is in no slot yet, first in the chain.

@@ -116,12 +116,12 @@ impl<'a> RawList<'a> {
         if from as u64 > to || to > len {
             return Err(Error::OutOfRange);
         }
+        // Items do not overlap.
+        let mut left = open.core.space.size();
         for index in from as u64..to {
             let item = open.slot(index)?.load(Ordering::Relaxed);
             let size = open.core.space.read(item.wrapping_add(SIZE))?;
-            if size > open.core.space.size() {
-                return Err(DAMAGED);
-            }
+            left = left.checked_sub(size).ok_or(DAMAGED)?;
             let mut bytes = std::vec![0; size as usize];
             // SAFETY: so much room.
             unsafe { open.load(item, bytes.as_mut_ptr(), bytes.len())? };

@@ -245,12 +245,8 @@ impl<'a> Open<'a> {
     /// `into` must have room for `capacity` bytes, outside of this space.
     #[inline]
     pub(super) unsafe fn value(&self, place: &Place<'_>, into: *mut u8, capacity: usize) -> Result<usize> {
-        let size = usize::try_from(place.value_size()).map_err(|_| DAMAGED)?;
-        if size <= capacity {
-            // SAFETY: by contract.
-            unsafe { self.core.space.load(place.value(), into, size)? };
-        }
-        Ok(size)
+        // SAFETY: by contract.
+        unsafe { self.core.space.load_fitting(place.value(), place.value_size(), into, capacity) }
     }
 
     /// As [`Open::value`], of an entry's key and value: nothing is copied unless both fit. Gives both sizes, and the entry's order.
@@ -266,12 +262,16 @@ impl<'a> Open<'a> {
     ) -> Result<(usize, usize, u64)> {
         let lengths = self.read(entry.wrapping_add(LENGTHS))?;
         let (key_size, value_size) = (key_size(lengths), value_size(lengths));
+        let value_at = entry.wrapping_add(KEY + padded(key_size));
+        if !self.core.space.holds(value_at, value_size) {
+            return Err(DAMAGED);
+        }
         let sizes = (key_size as usize, usize::try_from(value_size).map_err(|_| DAMAGED)?);
         if sizes.0 <= key.1 && sizes.1 <= value.1 {
             // SAFETY: by contract.
             unsafe {
                 self.core.space.load(entry.wrapping_add(KEY), key.0, sizes.0)?;
-                self.core.space.load(entry.wrapping_add(KEY + padded(key_size)), value.0, sizes.1)?;
+                self.core.space.load(value_at, value.0, sizes.1)?;
             }
         }
         Ok((sizes.0, sizes.1, self.read(entry.wrapping_add(ORDER))?))

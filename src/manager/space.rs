@@ -105,9 +105,15 @@ impl Space {
         Ok(unsafe { self.start.add(at as usize).cast().as_ref() })
     }
 
+    /// Whether there are so many bytes. To be asked before a size is told that was read here: who is told makes room for it.
+    #[inline(always)]
+    pub(super) fn holds(&self, at: u64, size: u64) -> bool {
+        at.checked_add(size).is_some_and(|end| end <= self.size)
+    }
+
     /// The address of so many bytes.
     fn bytes(&self, at: u64, size: usize) -> Result<NonNull<u8>> {
-        if at.checked_add(size as u64).is_none_or(|end| end > self.size) {
+        if !self.holds(at, size as u64) {
             return Err(DAMAGED);
         }
         // SAFETY: inside the mapping, by the check.
@@ -137,6 +143,29 @@ impl Space {
     pub(super) fn clear(&self, at: u64, size: usize) -> Result<()> {
         self.bytes(at, size)?;
         (0..size as u64 / 8).try_for_each(|index| self.write(at.wrapping_add(8 * index), 0))
+    }
+
+    /// Copies bytes out if they fit; gives their number.
+    ///
+    /// # Safety
+    /// `into` must have room for `capacity` bytes, outside of this space.
+    #[inline]
+    pub(super) unsafe fn load_fitting(
+        &self,
+        at: u64,
+        size: u64,
+        into: *mut u8,
+        capacity: usize,
+    ) -> Result<usize> {
+        if !self.holds(at, size) {
+            return Err(DAMAGED);
+        }
+        let size = usize::try_from(size).map_err(|_| DAMAGED)?;
+        if size <= capacity {
+            // SAFETY: by contract.
+            unsafe { self.load(at, into, size)? };
+        }
+        Ok(size)
     }
 
     /// Copies bytes out, which start at a word.
