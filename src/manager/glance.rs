@@ -65,8 +65,9 @@ impl Shard {
         let seen = self.look(core, prefix, hash, key)?;
         let mut copy = MaybeUninit::<[u64; LONGEST / 8]>::uninit();
         let copied = seen.map_or(0, |(_, size)| if size <= capacity { size } else { 0 });
-        let is_beyond = |(at, size)| copied == 0 && !core.space.holds(at, size as u64);
-        if copied > LONGEST || seen.is_some_and(is_beyond) {
+        // What is long is read under the lock, unless only its size is told.
+        let is_told = |at, size| copied == 0 && core.space.holds(at, size as u64);
+        if seen.is_some_and(|(at, size)| size > LONGEST && !is_told(at, size)) {
             return None;
         }
         if let Some((at, _)) = seen {
